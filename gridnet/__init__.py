@@ -1,0 +1,1 @@
+"""gridnet runs a neighbourhood's batteries and solar as one network and proves what it did."""

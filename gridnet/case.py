@@ -1,0 +1,115 @@
+"""A case: a scenario made concrete. The feeder's arrays, its series, its compiled power flow and the simulation parameters.
+
+Making one from pandapower and SimBench takes several seconds; the result is cached on disk under a hash of the scenario, of
+the code and data that shape it, and of the versions of the packages it comes from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gridnet import cache
+from gridnet.clock import Clock
+from gridnet.devices import Fleet, make_fleet
+from gridnet.feeder import Feeder
+from gridnet.powerflow import PowerFlow, compile_power_flow
+from gridnet.resources import data_dir
+from gridnet.scenario import Scenario, load_scenario
+from gridnet.series.compose import Series, build_series
+from gridnet.simulate import Params, State
+
+
+class _Compiled(NamedTuple):
+    feeder: Feeder
+    series: Series
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that simulating a scenario needs, as arrays."""
+
+    scenario: Scenario
+    feeder: Feeder
+    series: Series
+    power_flow: PowerFlow
+    params: Params
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that the series run on."""
+        return self.series.clock
+
+    @property
+    def fleet(self) -> Fleet:
+        """The controllable devices."""
+        return self.params.fleet
+
+    def start(self, step: int, batch: int = 1) -> State:
+        """The state at `step` with every battery at the scenario's starting charge."""
+        soc = np.full((batch, self.fleet.batteries), self.scenario.battery.soc_start)
+        return State(np.full(batch, step, dtype=np.int64), soc)
+
+
+def load_case(scenario: str | Path | Scenario) -> Case:
+    """The case of a shipped scenario's name, a TOML file, or a `Scenario`. Raises `InputError` listing every fault."""
+    return _load(scenario if isinstance(scenario, Scenario) else load_scenario(scenario))
+
+
+@lru_cache(maxsize=4)
+def _load(scenario: Scenario) -> Case:
+    key = _key(scenario)
+    compiled = cache.fetch(key, _Compiled)
+    if compiled is None:
+        compiled = _compile(scenario)
+        cache.store(key, compiled)
+    feeder, series = compiled
+    power_flow = compile_power_flow(feeder.model)
+    return Case(scenario, feeder, series, power_flow, _params(scenario, feeder, series, power_flow))
+
+
+def _compile(scenario: Scenario) -> _Compiled:
+    # Imported here because pandapower takes seconds to load and a warm cache never needs it.
+    from gridnet.network import build_feeder
+
+    feeder = build_feeder(scenario)
+    return _Compiled(feeder, build_series(scenario, feeder.load, feeder.pv))
+
+
+def _params(scenario: Scenario, feeder: Feeder, series: Series, power_flow: PowerFlow) -> Params:
+    fleet = make_fleet(
+        scenario.battery,
+        scenario.inverter,
+        battery_p_kw=feeder.battery.p_kw,
+        battery_e_kwh=feeder.battery.e_kwh,
+        pv_p_kw=feeder.pv.p_rated_kw,
+        dt_h=series.clock.dt_h,
+    )
+    return Params(
+        network=power_flow.network,
+        fleet=fleet,
+        device_bus=np.concatenate([feeder.battery_bus, feeder.pv_bus]),
+        load_bus=feeder.load_bus,
+        load_p_kw=series.load_p_kw,
+        load_q_kvar=series.load_q_kvar,
+        pv_p_kw=series.pv_p_kw,
+        buses=power_flow.buses,
+        lines=power_flow.lines,
+    )
+
+
+def _key(scenario: Scenario) -> str:
+    digest = hashlib.sha256(scenario.fingerprint().encode())
+    package = Path(__file__).parent
+    shaping = [package / "feeder.py", package / "network.py", package / "clock.py", *sorted((package / "series").glob("*.py"))]
+    for path in [*shaping, *sorted(data_dir().glob("market_*"))]:
+        digest.update(path.read_bytes())
+    for distribution in ("pandapower", "simbench", "numpy"):
+        digest.update(f"{distribution}={version(distribution)}".encode())
+    return digest.hexdigest()

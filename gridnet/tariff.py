@@ -1,0 +1,68 @@
+"""What energy is worth at each step, and what a run costs: one account for every policy and for the optimiser's objective.
+
+The neighbourhood is settled as one at its connection point, the slack bus: what its members exchange among themselves is
+not billed, network losses are (they are imported). Prices are in EUR per kWh, `p > 0` at the slack imports.
+
+Stored energy at the end of a run counts, so that no policy gains by ending empty: energy missing against the start is
+bought back at the run's mean import price (charging loss and wear included), surplus energy is sold at the run's mean
+export price (discharging loss and wear included).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnet.devices import Fleet
+from gridnet.scenario import Scenario
+from gridnet.series.compose import Series
+
+Floats = NDArray[np.float64]
+
+
+class Prices(NamedTuple):
+    """Prices of each step, all (steps,) unless said."""
+
+    import_eur_per_kwh: Floats
+    export_eur_per_kwh: Floats
+    carbon_kg_per_kwh: Floats
+    co2_eur_per_kg: float
+    wear_eur_per_kwh: float
+    """Of each kWh moved at a battery's terminals, in or out."""
+
+
+class StoredValue(NamedTuple):
+    """What a kWh in store is worth at the end of a run."""
+
+    shortfall_eur_per_kwh: float
+    """Cost of each kWh that the batteries hold less than at the start."""
+    surplus_eur_per_kwh: float
+    """Value of each kWh that they hold more."""
+
+    def cost_eur(self, gained_kwh: float) -> float:
+        """Cost of ending with `gained_kwh` more than at the start (negative: less)."""
+        return -gained_kwh * (self.surplus_eur_per_kwh if gained_kwh > 0 else self.shortfall_eur_per_kwh)
+
+
+def make_prices(scenario: Scenario, series: Series) -> Prices:
+    """Prices of a scenario: import = spot + grid fee; export = spot or the fixed feed-in."""
+    spot = series.price_eur_per_mwh / 1e3
+    feed_in = scenario.tariff.feed_in_eur_per_mwh
+    return Prices(
+        import_eur_per_kwh=spot + scenario.tariff.grid_fee_eur_per_mwh / 1e3,
+        export_eur_per_kwh=spot if feed_in is None else np.full_like(spot, feed_in / 1e3),
+        carbon_kg_per_kwh=series.carbon_g_per_kwh / 1e3,
+        co2_eur_per_kg=scenario.tariff.co2_price_eur_per_t / 1e3,
+        wear_eur_per_kwh=scenario.battery.wear_eur_per_kwh,
+    )
+
+
+def stored_value(prices: Prices, fleet: Fleet, start: int, steps: int) -> StoredValue:
+    """The value of stored energy at the end of the run over `[start, start + steps)`."""
+    charge, discharge = fleet.efficiency
+    run = slice(start, start + steps)
+    surplus = float(np.mean(prices.export_eur_per_kwh[run])) * discharge - prices.wear_eur_per_kwh * discharge
+    shortfall = (float(np.mean(prices.import_eur_per_kwh[run])) + prices.wear_eur_per_kwh) / charge
+    return StoredValue(shortfall_eur_per_kwh=max(shortfall, surplus), surplus_eur_per_kwh=max(0.0, surplus))

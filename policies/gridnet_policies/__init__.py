@@ -1,0 +1,1 @@
+"""Dispatch policies: rule, optimiser, learned. All speak `gridnet_policies.policy.Policy`."""

@@ -1,0 +1,21 @@
+"""What all tests share: a cache of their own, and property tests that repeat exactly."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+# Compiling a scenario takes seconds. The workers share one folder (the cache allows that) and keep it between runs; it
+# is not the user's, which a test must neither read nor fill.
+os.environ["GRIDNET_CACHE"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "gridnet")
+
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,  # the first example pays for compiling
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
