@@ -55,6 +55,8 @@ class PowerFlow:
     buses: int
     lines: int
     trafos: int
+    order: Ints
+    """(nodes,) the model's node at each elimination position, the slack last."""
 
     def solve(self, p_kw: Floats, q_kvar: Floats) -> Flow:
         """Solves injections at buses.
@@ -113,7 +115,8 @@ def compile_power_flow(model: SolvedModel) -> PowerFlow:
         branch_node=position[model.branch_node],
         branch=np.hstack([_pairs(*model.branch_admittance.T), model.branch_percent]),
     )
-    return PowerFlow(network, len(model.bus_node), model.lines, len(model.branch_node) - model.lines)
+    trafos = len(model.branch_node) - model.lines
+    return PowerFlow(network, len(model.bus_node), model.lines, trafos, np.array([*order, model.slack_node], dtype=np.int64))
 
 
 def _pairs(*columns: Sequence[complex] | NDArray[np.complex128]) -> Floats:

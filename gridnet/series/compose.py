@@ -1,4 +1,4 @@
-"""All series of a scenario on one clock: load, PV, price and carbon, each from SimBench, the market table or the user."""
+"""All series of a scenario on one clock: load, PV, price and carbon, from SimBench, the market table or the user."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Series:
     | `carbon_g_per_kwh` | (steps,) | average carbon intensity of the grid's energy |
 
     `provenance` says for the clock and each series where it comes from, as (what, origin) pairs. A user's load file may
-    hold steps that inject; SimBench's loads never do.
+    hold steps that inject; SimBench's homes and shops never do.
     """
 
     clock: Clock
@@ -144,7 +144,7 @@ def _simbench_pv(pvs: PvTable, seed: int, clock: Clock) -> FloatArray:
     return np.stack(
         [rated * on_days(known[profile], same_date) for rated, profile in zip(pvs.p_rated_kw, chosen, strict=True)],
         axis=1,
-    )
+    ).clip(min=0.0)  # some wind parks stand still at -1e-5 of their rating
 
 
 def _pv_profile(name: str, profile: str | None, seed: int, profiles: Profiles) -> str:

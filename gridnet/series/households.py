@@ -153,7 +153,8 @@ def _profiled(
     p_sum, q_sum = np.zeros(candidates.steps), np.zeros(candidates.steps)
     for _ in range(households.homes_per_load):
         days = _draw(profile, households, candidates, rng)
-        p_sum += np.minimum(days.of(p_pu), rated_pu)
+        # A few charging points idle at -1e-5 of their rating: a load of its own never injects.
+        p_sum += np.clip(days.of(p_pu), 0.0, rated_pu)
         q_sum += np.minimum(days.of(q_pu), rated_pu)
     return p_sum / households.homes_per_load, q_sum / households.homes_per_load
 

@@ -114,7 +114,8 @@ def _daily_z_scores(values: FloatArray, per_day: int) -> FloatArray:
     around = [daily[max(0, day - half) : day + half + 1] for day in range(len(daily))]
     spread = np.array([window.std() for window in around])
     centred: FloatArray = daily - np.array([window.mean() for window in around])
-    return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+    scores: FloatArray = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+    return scores
 
 
 def _unlikeness(ours: FloatArray, theirs: FloatArray) -> FloatArray:

@@ -37,8 +37,8 @@ class Profiles:
     """Per-unit profiles by SimBench's profile name, each a read-only `(steps,)` array on `SIMBENCH_CLOCK`.
 
     `load_p` and `load_q` are per unit of a load's rated active and reactive power and keep SimBench's sign (positive
-    consumes); `pv`, `wind` and `other` (biomass, hydro, the plants of whole grids) are per unit of a plant's rated power
-    (positive generates).
+    consumes); `pv`, `wind` and `other` (biomass, hydro, the plants of whole grids) are per unit of a plant's rated
+    power (positive generates).
     """
 
     load_p: Mapping[str, FloatArray]

@@ -39,7 +39,7 @@ def regular_rows(rows: pd.DataFrame, faults: FaultList) -> tuple[pd.DataFrame, i
     twice = rows.duplicated(["device", "stamp"])
     faults.add_rows(rows["line"][twice].to_numpy(), "timestamp", "a time that came before", "each interval once")
     rows = rows[~twice].sort_values(["device", "stamp"], kind="stable")
-    nanoseconds = rows["stamp"].astype("int64").to_numpy()
+    nanoseconds: npt.NDArray[np.int64] = np.asarray(rows["stamp"].astype("int64"), dtype=np.int64)
     rows = rows.assign(minute=nanoseconds // _NS_PER_MINUTE)
     same_device = rows["device"].to_numpy()[1:] == rows["device"].to_numpy()[:-1]
     distance_ns = np.diff(nanoseconds)[same_device]

@@ -46,7 +46,8 @@ def utc_stamps(
     if naive.any():
         # Read as UTC above; the wall-clock reading is the same without the zone.
         wall = parsed[naive].dt.tz_localize(None)
-        parsed[naive] = _localised(wall, lines[naive], devices[naive], zone, faults)
+        localised = _localised(wall, lines[naive], devices[naive], zone, faults)
+        parsed = parsed.where(~naive, localised.reindex(parsed.index))
     return parsed
 
 

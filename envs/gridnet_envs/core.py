@@ -1,0 +1,266 @@
+"""The environment's core: a batch of feeders that step together, as plain arrays. Every adapter is a thin layer on it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from gridnet import acflow
+from gridnet.case import Case
+from gridnet.clock import STEPS_PER_DAY, STEPS_PER_WEEK, is_held_out
+from gridnet.dispatch import idle
+from gridnet.errors import InputError
+from gridnet.limits import NetworkLimits, make_limits
+from gridnet.simulate import Params, advance
+from gridnet.tariff import Prices, make_prices
+from gridnet_envs.actions import answer_setpoints, answer_value
+from gridnet_envs.features import series_features
+from gridnet_envs.options import Options
+from gridnet_envs.reward import TERMS, Penalties, reward_terms
+from gridnet_envs.shield import shield_rows
+from gridnet_envs.slots import BOUND, SERIES_SLOTS, Slot, layout, offset, width
+
+Floats = NDArray[np.float64]
+Float32s = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+VALUE_MARGIN_EUR_PER_KWH = 0.05
+_SPOT_MEAN = offset(SERIES_SLOTS, "spot_mean")
+_SPOT_MEAN_EUR_PER_KWH = SERIES_SLOTS[[slot.name for slot in SERIES_SLOTS].index("spot_mean")].scale / 1e3
+
+
+class World(NamedTuple):
+    """All that the kernel reads and never writes."""
+
+    params: Params
+    limits: NetworkLimits
+    prices: Prices
+    penalties: Penalties
+    features: Float32s
+
+
+class _Switches(NamedTuple):
+    """The options that the kernel branches on."""
+
+    by_value: bool
+    curtailment: bool
+    reactive: bool
+    shield: bool
+    devices: bool
+
+
+class Core:
+    """`batch` feeders of one case, each at its own step. Arrays are overwritten by the next call: copy what you keep.
+
+    | array | shape | meaning |
+    |---|---|---|
+    | `observation` | (batch, width) float32 | see `gridnet_envs.slots`, cut to +-4 |
+    | `reward` | (batch,) EUR | sum of `terms` |
+    | `terms` | (batch, 6) EUR | see `gridnet_envs.reward.TERMS` |
+    | `asked`, `done` | (batch, 2, devices) | setpoints as asked by the action and as done |
+    | `flow` | (batch, buses + branches + 4) | solved power flow, as in `gridnet.simulate.Transition` |
+    """
+
+    def __init__(self, case: Case, options: Options, batch: int) -> None:
+        self.case, self.options, self.batch = case, options, batch
+        self.slots: tuple[Slot, ...] = layout(case, options.action == "setpoints")
+        self.actions = action_width(case, options)
+        prices = make_prices(case.scenario, case.series)
+        self._world = World(
+            case.params, make_limits(case.scenario, case.feeder), prices, options.penalties, series_features(case, prices)
+        )
+        by_value = options.action == "value"
+        self._switches = _Switches(by_value, options.curtailment, options.reactive, options.shield, not by_value)
+        self._starts = episode_starts(case, options)
+        self._idle_eur = idle_reward(self._world) if options.against_idle else None
+        fleet = case.fleet
+        self.step_index = np.zeros(batch, dtype=np.int64)
+        self.end = np.zeros(batch, dtype=np.int64)
+        self.soc = np.full((batch, fleet.batteries), case.scenario.battery.soc_start)
+        self.observation = np.zeros((batch, width(self.slots)), dtype=np.float32)
+        self.terms = np.zeros((batch, len(TERMS)))
+        self.reward = np.zeros(batch)
+        self.asked = np.zeros((batch, 2, fleet.devices))
+        self.done = np.zeros((batch, 2, fleet.devices))
+        self.flow = np.zeros((batch, case.params.buses + len(case.params.network.branch_node) + acflow.BALANCE))
+
+    def reset(self, rows: Ints, rng: np.random.Generator) -> None:
+        """Starts new episodes in `rows`, each on a random day of the allowed weeks."""
+        low, high = self.case.fleet.soc_window
+        for row in rows:
+            start = int(self._starts[rng.integers(len(self._starts))])
+            soc = rng.uniform(low, high) if self.options.random_soc else self.case.scenario.battery.soc_start
+            self.reset_at(int(row), start, soc)
+
+    def reset_at(self, row: int, start: int, soc: float) -> None:
+        """Starts an episode in `row` at step `start` with every battery at `soc`.
+
+        The first observation shows the power flow of that step with every device at rest. Raises `InputError` where the
+        episode would leave the series.
+        """
+        length = self.options.days * STEPS_PER_DAY
+        if not 0 <= start <= self.case.clock.steps - length:
+            raise InputError(f"an episode of {length} steps can't start at step {start} of {self.case.clock.steps}")
+        low, high = self.case.fleet.soc_window
+        if not low <= soc <= high:
+            raise InputError(f"an episode can't start at state of charge {soc}; the window is {low} to {high}")
+        self.step_index[row], self.end[row] = start, start + length
+        self.soc[row] = soc
+        here = slice(row, row + 1)
+        rest = idle(1, self.case.fleet.batteries, self.case.fleet.devices)
+        advance(self.case.params, self.step_index[here], self.soc[here], rest, rest.copy(), self.soc[here].copy(), self.flow[here])
+        _observe_rows(self._world, self._switches, self.step_index[here], self.soc[here], self.flow[here], self.observation[here])
+
+    def step(self, action: NDArray[np.floating]) -> tuple[Bools, Bools]:
+        """Moves all rows on by one step; `action` (batch, actions) in -1..1 (cut to it).
+
+        Gives which rows terminated (the power flow has no solution) and which were truncated (the episode's time is up).
+        """
+        batch_action = np.ascontiguousarray(np.clip(action, -1.0, 1.0), dtype=np.float64).reshape(self.batch, self.actions)
+        if np.isnan(batch_action).any():
+            raise InputError("an action is NaN; give numbers from -1 to 1")
+        _step_rows(
+            self._world,
+            self._switches,
+            self.step_index,
+            self.soc,
+            batch_action,
+            self.asked,
+            self.done,
+            self.flow,
+            self.terms,
+            self.reward,
+        )
+        if self._idle_eur is not None:
+            self.reward -= self._idle_eur[self.step_index - 1]
+        terminated = self.flow[:, -1] != 1.0
+        _observe_rows(self._world, self._switches, self.step_index, self.soc, self.flow, self.observation)
+        return terminated, self.step_index >= self.end
+
+
+def idle_reward(world: World) -> Floats:
+    """The reward of every step of the series with batteries at rest and PV behind the shield, (steps,)."""
+    params = world.params
+    steps, devices = len(params.pv_p_kw), params.fleet.devices
+    step_index, soc = np.arange(steps), np.full((steps, params.fleet.batteries), params.fleet.soc_window[0])
+    asked = idle(steps, params.fleet.batteries, devices)
+    safe, done, soc_after = np.empty_like(asked), np.empty_like(asked), np.empty_like(soc)
+    flow = np.empty((steps, params.buses + len(params.network.branch_node) + acflow.BALANCE))
+    shield_rows(params, world.limits, step_index, soc, asked, safe)
+    advance(params, step_index, soc, safe, done, soc_after, flow)
+    terms = np.empty((steps, len(TERMS)))
+    for step in range(steps):
+        reward_terms(
+            world.prices, world.limits, world.penalties, params.fleet.dt_h, step, done[step, 0, : soc.shape[1]], flow[step], terms[step]
+        )
+    return np.asarray(terms.sum(axis=1))
+
+
+def action_width(case: Case, options: Options) -> int:
+    """How many numbers an action has."""
+    if options.action == "value":
+        return 1
+    fleet = case.fleet
+    pvs = fleet.devices - fleet.batteries
+    return fleet.batteries + (pvs if options.curtailment else 0) + (fleet.devices if options.reactive else 0)
+
+
+def episode_starts(case: Case, options: Options) -> Ints:
+    """Steps at which an episode may begin: local midnights from which it stays inside its week of the split."""
+    wanted = {"training": (False,), "held-out": (True,), "all": (False, True)}[options.weeks]
+    weeks = [week for week in range(case.clock.weeks) if is_held_out(week) in wanted]
+    if not weeks:
+        raise InputError(f"scenario {case.scenario.name} has {case.clock.weeks} whole weeks and none of them is '{options.weeks}'")
+    days = [week * STEPS_PER_WEEK + day * STEPS_PER_DAY for week in weeks for day in range(8 - options.days)]
+    return np.array(days, dtype=np.int64)
+
+
+@njit(cache=True, error_model="numpy")
+def value_of_action(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, action: float) -> float:
+    """The price of stored energy, EUR/kWh, that an action in -1..1 stands for: from a margin below the mean export level to
+    a margin above the mean import level, so that 'never store' and 'always charge' are both within reach."""
+    spread = prices.import_eur_per_kwh[step_] - prices.export_eur_per_kwh[step_]
+    low = spot_mean_eur_per_kwh - VALUE_MARGIN_EUR_PER_KWH
+    return low + 0.5 * (action + 1.0) * (spread + 2.0 * VALUE_MARGIN_EUR_PER_KWH)
+
+
+@njit(cache=True, error_model="numpy")
+def _step_rows(
+    world: World,
+    switches: _Switches,
+    step_: Ints,
+    soc: Floats,
+    action: Floats,
+    asked: Floats,
+    done: Floats,
+    flow: Floats,
+    terms: Floats,
+    reward: Floats,
+) -> None:
+    """The kernel of `Core.step`: moves `step_` and `soc` on in place and fills the rest."""
+    params = world.params
+    for i in range(step_.shape[0]):
+        if switches.by_value:
+            value = value_of_action(world.prices, _SPOT_MEAN_EUR_PER_KWH * world.features[step_[i], _SPOT_MEAN], step_[i], action[i, 0])
+            answer_value(params, world.prices, step_[i], soc[i], value, asked[i])
+        else:
+            answer_setpoints(params.fleet, action[i], switches.curtailment, switches.reactive, asked[i])
+    to_do = asked
+    if switches.shield:
+        to_do = np.empty_like(asked)
+        shield_rows(params, world.limits, step_, soc, asked, to_do)
+    soc_after = np.empty_like(soc)
+    advance(params, step_, soc, to_do, done, soc_after, flow)
+    for i in range(step_.shape[0]):
+        batteries = done[i, 0, : soc.shape[1]]
+        reward_terms(world.prices, world.limits, world.penalties, params.fleet.dt_h, step_[i], batteries, flow[i], terms[i])
+        reward[i] = terms[i].sum()
+        soc[i] = soc_after[i]
+        step_[i] += 1
+
+
+@njit(cache=True, error_model="numpy")
+def _observe_rows(world: World, switches: _Switches, step_: Ints, soc: Floats, flow: Floats, observation: Float32s) -> None:
+    """Fills `observation` for all rows."""
+    params, features = world.params, world.features
+    fleet = params.fleet
+    for i in range(step_.shape[0]):
+        t = min(step_[i], features.shape[0] - 1)
+        first = features.shape[1]
+        observation[i, :first] = features[t]
+        stored_kwh, capacity_kwh = 0.0, 1e-9
+        for b in range(soc.shape[1]):
+            stored_kwh += soc[i, b] * fleet.e_kwh[b]
+            capacity_kwh += fleet.e_kwh[b]
+        observation[i, first] = stored_kwh / capacity_kwh
+        if switches.devices:
+            _observe_devices(params, t, soc[i], flow[i], observation[i, first + 1 :])
+
+
+@njit(cache=True, error_model="numpy")
+def _observe_devices(params: Params, step_: int, soc: Floats, flow: Floats, slots: Float32s) -> None:
+    """Fills the slots of `gridnet_envs.slots.device_slots` for one feeder."""
+    batteries, pvs = soc.shape[0], params.pv_p_kw.shape[1]
+    for b in range(batteries):
+        slots[b] = soc[b]
+    for k in range(pvs):
+        slots[batteries + k] = _cut(params.pv_p_kw[step_, k] / params.fleet.s_kva[batteries + k])
+    low, high, loading = 2.0, 0.0, 0.0
+    for b in range(params.buses):
+        if flow[b] == flow[b]:
+            low, high = min(low, flow[b]), max(high, flow[b])
+    for e in range(params.buses, flow.shape[0] - 4):
+        if flow[e] == flow[e]:
+            loading = max(loading, flow[e])
+    slots[batteries + pvs] = _cut((low - 1.0) / 0.1)
+    slots[batteries + pvs + 1] = _cut((high - 1.0) / 0.1)
+    slots[batteries + pvs + 2] = _cut(loading / 100.0)
+
+
+@njit(cache=True, error_model="numpy")
+def _cut(value: float) -> float:
+    return min(max(value, -BOUND), BOUND)

@@ -1,0 +1,43 @@
+"""What an environment does, beside its scenario."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gridnet.errors import Fault, InputError
+from gridnet_envs.reward import Penalties
+
+
+class Options(BaseModel):
+    """Options of an environment; every adapter takes them as keyword arguments."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    days: int = Field(1, ge=1, le=7)
+    """Length of an episode."""
+    action: Literal["setpoints", "value"] = "setpoints"
+    """One number per device, or one price of stored energy for the whole feeder."""
+    curtailment: bool = False
+    """With `setpoints`: one more number per PV plant, the ceiling on its power."""
+    reactive: bool = False
+    """With `setpoints`: one more number per device, its reactive power."""
+    shield: bool = False
+    """Cut setpoints back before they break a network limit."""
+    weeks: Literal["training", "held-out", "all"] = "training"
+    """Which weeks episodes are drawn from."""
+    random_soc: bool = False
+    """Start episodes at a random state of charge instead of the scenario's."""
+    against_idle: bool = False
+    """Add to the reward what the step would have cost with every device at rest, so that it reads as a saving."""
+    penalties: Penalties = Penalties()
+
+
+def parse_options(given: dict[str, Any]) -> Options:
+    """Options from keyword arguments. Raises `InputError` listing every unknown or impossible one."""
+    try:
+        return Options.model_validate(given)
+    except ValidationError as error:
+        faults = [Fault(".".join(str(part) for part in item["loc"]), repr(item["input"]), item["msg"]) for item in error.errors()]
+        raise InputError("environment options can't be used:", faults) from error
