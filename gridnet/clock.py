@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from gridnet.errors import InputError
 
@@ -57,9 +58,20 @@ class Clock:
         return self.steps // round(168 / self.dt_h)
 
 
+Split = Literal["training", "validation", "held-out"]
+
 HELD_OUT_EVERY = 5
+VALIDATION_EVERY = 10
+
+
+def split_of(week: int) -> Split:
+    """The split that `week` (0-based) belongs to: every fifth week is held out for tests, every tenth chooses among
+    checkpoints, the others train. Fixed before the first training run."""
+    if is_held_out(week):
+        return "held-out"
+    return "validation" if week % VALIDATION_EVERY == 1 else "training"
 
 
 def is_held_out(week: int) -> bool:
-    """Whether `week` (0-based) belongs to the test split: every fifth week. Training never sees these."""
+    """Whether `week` (0-based) is a test week. Training never sees these."""
     return week % HELD_OUT_EVERY == HELD_OUT_EVERY - 1

@@ -25,6 +25,13 @@ class NetworkLimits(NamedTuple):
     vm_max_pu: Floats
     percent: Floats
 
+    def broken(self, vm_pu: Floats, loading_percent: Floats) -> NDArray[np.bool_]:
+        """Which steps break a limit by more than the tolerance: (steps,) from (steps, buses) and (steps, branches)."""
+        high = (vm_pu > self.vm_max_pu + VM_TOLERANCE_PU).any(axis=1)
+        low = (vm_pu < self.vm_min_pu - VM_TOLERANCE_PU).any(axis=1)
+        over = (loading_percent > self.percent + PERCENT_TOLERANCE).any(axis=1)
+        return np.asarray(high | low | over)
+
 
 def make_limits(scenario: Scenario, feeder: Feeder) -> NetworkLimits:
     """The scenario's limits on the feeder's buses and branches."""

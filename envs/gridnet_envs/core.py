@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gridnet import acflow
 from gridnet.case import Case
-from gridnet.clock import STEPS_PER_DAY, STEPS_PER_WEEK, is_held_out
+from gridnet.clock import STEPS_PER_DAY, STEPS_PER_WEEK, split_of
 from gridnet.dispatch import idle
 from gridnet.errors import InputError
 from gridnet.limits import NetworkLimits, make_limits
@@ -70,13 +70,13 @@ class Core:
         self.slots: tuple[Slot, ...] = layout(case, options.action == "setpoints")
         self.actions = action_width(case, options)
         prices = make_prices(case.scenario, case.series)
-        self._world = World(
+        self.world = World(
             case.params, make_limits(case.scenario, case.feeder), prices, options.penalties, series_features(case, prices)
         )
         by_value = options.action == "value"
-        self._switches = _Switches(by_value, options.curtailment, options.reactive, options.shield, not by_value)
+        self.switches = _Switches(by_value, options.curtailment, options.reactive, options.shield, not by_value)
         self._starts = episode_starts(case, options)
-        self._idle_eur = idle_reward(self._world) if options.against_idle else None
+        self._idle_eur = idle_reward(self.world) if options.against_idle else None
         fleet = case.fleet
         self.step_index = np.zeros(batch, dtype=np.int64)
         self.end = np.zeros(batch, dtype=np.int64)
@@ -113,7 +113,7 @@ class Core:
         here = slice(row, row + 1)
         rest = idle(1, self.case.fleet.batteries, self.case.fleet.devices)
         advance(self.case.params, self.step_index[here], self.soc[here], rest, rest.copy(), self.soc[here].copy(), self.flow[here])
-        _observe_rows(self._world, self._switches, self.step_index[here], self.soc[here], self.flow[here], self.observation[here])
+        _observe_rows(self.world, self.switches, self.step_index[here], self.soc[here], self.flow[here], self.observation[here])
 
     def step(self, action: NDArray[np.floating]) -> tuple[Bools, Bools]:
         """Moves all rows on by one step; `action` (batch, actions) in -1..1 (cut to it).
@@ -124,8 +124,8 @@ class Core:
         if np.isnan(batch_action).any():
             raise InputError("an action is NaN; give numbers from -1 to 1")
         _step_rows(
-            self._world,
-            self._switches,
+            self.world,
+            self.switches,
             self.step_index,
             self.soc,
             batch_action,
@@ -138,8 +138,33 @@ class Core:
         if self._idle_eur is not None:
             self.reward -= self._idle_eur[self.step_index - 1]
         terminated = self.flow[:, -1] != 1.0
-        _observe_rows(self._world, self._switches, self.step_index, self.soc, self.flow, self.observation)
+        _observe_rows(self.world, self.switches, self.step_index, self.soc, self.flow, self.observation)
         return terminated, self.step_index >= self.end
+
+
+class Seat:
+    """One feeder seen and steered through actions, outside an episode: what a trained policy needs to run anywhere."""
+
+    def __init__(self, case: Case, options: Options) -> None:
+        self._core = Core(case, options, batch=1)
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The observation's layout."""
+        return self._core.slots
+
+    def observe(self, step: int, soc: Floats) -> Float32s:
+        """The observation (width,) at `step` with batteries at `soc`; only feeder slots are meaningful."""
+        core = self._core
+        core.step_index[0], core.soc[0] = step, soc
+        _observe_rows(core.world, core.switches, core.step_index, core.soc, core.flow, core.observation)
+        return core.observation[0]
+
+    def ask(self, action: Floats) -> Floats:
+        """The setpoint (2, devices) that `action` (actions,) asks for in the situation last observed."""
+        core = self._core
+        _ask_rows(core.world, core.switches, core.step_index, core.soc, action.reshape(1, -1), core.asked)
+        return core.asked[0].copy()
 
 
 def idle_reward(world: World) -> Floats:
@@ -171,8 +196,7 @@ def action_width(case: Case, options: Options) -> int:
 
 def episode_starts(case: Case, options: Options) -> Ints:
     """Steps at which an episode may begin: local midnights from which it stays inside its week of the split."""
-    wanted = {"training": (False,), "held-out": (True,), "all": (False, True)}[options.weeks]
-    weeks = [week for week in range(case.clock.weeks) if is_held_out(week) in wanted]
+    weeks = [week for week in range(case.clock.weeks) if options.weeks in ("all", split_of(week))]
     if not weeks:
         raise InputError(f"scenario {case.scenario.name} has {case.clock.weeks} whole weeks and none of them is '{options.weeks}'")
     days = [week * STEPS_PER_WEEK + day * STEPS_PER_DAY for week in weeks for day in range(8 - options.days)]
@@ -203,12 +227,7 @@ def _step_rows(
 ) -> None:
     """The kernel of `Core.step`: moves `step_` and `soc` on in place and fills the rest."""
     params = world.params
-    for i in range(step_.shape[0]):
-        if switches.by_value:
-            value = value_of_action(world.prices, _SPOT_MEAN_EUR_PER_KWH * world.features[step_[i], _SPOT_MEAN], step_[i], action[i, 0])
-            answer_value(params, world.prices, step_[i], soc[i], value, asked[i])
-        else:
-            answer_setpoints(params.fleet, action[i], switches.curtailment, switches.reactive, asked[i])
+    _ask_rows(world, switches, step_, soc, action, asked)
     to_do = asked
     if switches.shield:
         to_do = np.empty_like(asked)
@@ -221,6 +240,18 @@ def _step_rows(
         reward[i] = terms[i].sum()
         soc[i] = soc_after[i]
         step_[i] += 1
+
+
+@njit(cache=True, error_model="numpy")
+def _ask_rows(world: World, switches: _Switches, step_: Ints, soc: Floats, action: Floats, asked: Floats) -> None:
+    """What the actions ask of the devices: fills `asked`."""
+    params = world.params
+    for i in range(step_.shape[0]):
+        if switches.by_value:
+            value = value_of_action(world.prices, _SPOT_MEAN_EUR_PER_KWH * world.features[step_[i], _SPOT_MEAN], step_[i], action[i, 0])
+            answer_value(params, world.prices, step_[i], soc[i], value, asked[i])
+        else:
+            answer_setpoints(params.fleet, action[i], switches.curtailment, switches.reactive, asked[i])
 
 
 @njit(cache=True, error_model="numpy")

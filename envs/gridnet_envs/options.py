@@ -25,7 +25,7 @@ class Options(BaseModel):
     """With `setpoints`: one more number per device, its reactive power."""
     shield: bool = False
     """Cut setpoints back before they break a network limit."""
-    weeks: Literal["training", "held-out", "all"] = "training"
+    weeks: Literal["training", "validation", "held-out", "all"] = "training"
     """Which weeks episodes are drawn from."""
     random_soc: bool = False
     """Start episodes at a random state of charge instead of the scenario's."""

@@ -11,28 +11,38 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from gridnet.case import Case
+from gridnet.errors import InputError
 from gridnet_envs.core import Core
 from gridnet_envs.options import Options
 from gridnet_envs.slots import BOUND
 
 
 class DispatchVecEnv(VecEnv):
-    """`batch` feeders of a case; an ended episode restarts at once and its last observation is in
-    `infos[row]["terminal_observation"]`, with `TimeLimit.truncated` where only its time was up. A finished episode's return
-    is in `infos[row]["episode"]`, as stable-baselines3's `Monitor` gives it."""
+    """`batch` feeders, split evenly over one or several cases that are observed alike.
 
-    def __init__(self, case: Case, options: Options, batch: int, seed: int = 0) -> None:
-        self.core = Core(case, options, batch)
+    An ended episode restarts at once and its last observation is in `infos[row]["terminal_observation"]`, with
+    `TimeLimit.truncated` where only its time was up; its return is in `infos[row]["episode"]`, as `Monitor` gives it.
+    Rewards are in EUR per 10 kWh of the feeder's battery capacity, so that large and small feeders weigh alike.
+    """
+
+    def __init__(self, cases: Sequence[Case], options: Options, batch: int, seed: int = 0) -> None:
+        shares = [len(part) for part in np.array_split(np.arange(batch), len(cases))]
+        self.cores = [Core(case, options, share) for case, share in zip(cases, shares, strict=True)]
+        self.slots = self.cores[0].slots
+        if any(core.slots != self.slots or core.actions != self.cores[0].actions for core in self.cores):
+            raise InputError("feeders that train together must be observed alike; use action='value'")
+        self._rows = [slice(end - share, end) for share, end in zip(shares, np.cumsum(shares), strict=True)]
+        self._scale = np.concatenate([np.full(core.batch, 10.0 / max(core.case.fleet.e_kwh.sum(), 1e-9)) for core in self.cores])
         self._rng = np.random.default_rng(seed)
-        self._actions = np.zeros((batch, self.core.actions))
+        self._actions = np.zeros((batch, self.cores[0].actions))
         self._returns = np.zeros(batch)
         self._lengths = np.zeros(batch, dtype=np.int64)
         self._quiet: list[dict[str, Any]] = [{} for _ in range(batch)]
         self.render_mode = None
         super().__init__(
             batch,
-            spaces.Box(-BOUND, BOUND, (self.core.observation.shape[1],), np.float32),
-            spaces.Box(-1.0, 1.0, (self.core.actions,), np.float32),
+            spaces.Box(-BOUND, BOUND, (self.cores[0].observation.shape[1],), np.float32),
+            spaces.Box(-1.0, 1.0, (self.cores[0].actions,), np.float32),
         )
 
     def reset(self) -> VecEnvObs:
@@ -41,9 +51,10 @@ class DispatchVecEnv(VecEnv):
             self._rng = np.random.default_rng(self._seeds[0])
         self._reset_seeds()
         self._reset_options()
-        self.core.reset(np.arange(self.num_envs), self._rng)
+        for core in self.cores:
+            core.reset(np.arange(core.batch), self._rng)
         self._returns[:], self._lengths[:] = 0.0, 0
-        return self.core.observation.copy()
+        return self._observations()
 
     def step_async(self, actions: np.ndarray[Any, Any]) -> None:
         """Takes the actions; `step_wait` acts."""
@@ -51,24 +62,33 @@ class DispatchVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """One step of every row."""
-        core = self.core
-        terminated, truncated = core.step(self._actions)
-        self._returns += core.reward
+        ends = [core.step(self._actions[rows]) for core, rows in zip(self.cores, self._rows, strict=True)]
+        terminated = np.concatenate([end[0] for end in ends])
+        ended = terminated | np.concatenate([end[1] for end in ends])
+        reward = np.concatenate([core.reward for core in self.cores]) * self._scale
+        self._returns += reward
         self._lengths += 1
-        ended = terminated | truncated
         infos = self._quiet
         if ended.any():
-            infos = [{} for _ in range(self.num_envs)]
-            rows = np.flatnonzero(ended)
-            for row in rows:
-                infos[row] = {
-                    "terminal_observation": core.observation[row].copy(),
-                    "TimeLimit.truncated": bool(truncated[row] and not terminated[row]),
-                    "episode": {"r": float(self._returns[row]), "l": int(self._lengths[row]), "t": 0.0},
-                }
-            self._returns[rows], self._lengths[rows] = 0.0, 0
-            core.reset(rows, self._rng)
-        return core.observation.copy(), core.reward.astype(np.float32), ended, infos
+            infos = self._ended_infos(ended, terminated)
+            for core, rows in zip(self.cores, self._rows, strict=True):
+                core.reset(np.flatnonzero(ended[rows]), self._rng)
+            self._returns[ended], self._lengths[ended] = 0.0, 0
+        return self._observations(), reward.astype(np.float32), ended, infos
+
+    def _observations(self) -> np.ndarray[Any, Any]:
+        return np.concatenate([core.observation for core in self.cores])
+
+    def _ended_infos(self, ended: np.ndarray[Any, Any], terminated: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        last = self._observations()
+        for row in np.flatnonzero(ended):
+            infos[row] = {
+                "terminal_observation": last[row],
+                "TimeLimit.truncated": not terminated[row],
+                "episode": {"r": float(self._returns[row]), "l": int(self._lengths[row]), "t": 0.0},
+            }
+        return infos
 
     def close(self) -> None:
         """Nothing to close."""

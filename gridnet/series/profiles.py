@@ -71,7 +71,7 @@ def on_days(profile: FloatArray, source_day: npt.NDArray[np.int64]) -> FloatArra
 @lru_cache(maxsize=1)
 def simbench_profiles() -> Profiles:
     """All SimBench profiles. Takes about five seconds the first time, most of it importing `simbench`."""
-    import simbench  # noqa: PLC0415  the import alone costs three seconds: only who needs profiles pays
+    import simbench  # the import alone costs three seconds: only who needs profiles pays
 
     tables = simbench.get_all_simbench_profiles(_ALL_GRIDS_SCENARIO)
     load, renewables = tables["load"], tables["renewables"]

@@ -205,6 +205,9 @@ def test_a_series_must_cover_the_clock(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="all of 2023-02-28T23:00Z to 2023-03-02T00:00Z"):
         loads(tmp_path, "timestamp,device,value", rows, longer)
     assert loads(tmp_path, "timestamp,device,value", rows, CLOCK).values.shape == (96, 2)
+    without_last_hour = [row for row in rows if "T23:00" not in row]
+    with pytest.raises(InputError, match="got 2023-03-01T00:00Z to 2023-03-01T23:00Z, expected all of"):
+        loads(tmp_path, "timestamp,device,value", without_last_hour, CLOCK)
 
 
 def test_a_file_that_is_not_there_and_a_network_without_devices_are_faults(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The roof: where dispatch meets people."""

@@ -1,0 +1,121 @@
+"""Running a policy over one week, and what comes of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnet import simulate
+from gridnet.case import Case
+from gridnet.clock import STEPS_PER_WEEK
+from gridnet.errors import PowerFlowDiverged
+from gridnet.limits import make_limits
+from gridnet.tariff import make_prices, stored_value
+from gridnet_envs.shield import protect
+from gridnet_policies.policy import Policy
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WeekRun:
+    """One policy over one week of a case. Powers are step means in kW."""
+
+    policy: str
+    week: int
+    start: int
+    done: Floats
+    """(steps, 2, devices) p and q as done, batteries then PV."""
+    soc: Floats
+    """(steps + 1, batteries)"""
+    vm_pu: Floats
+    """(steps, buses)"""
+    loading_percent: Floats
+    """(steps, lines + trafos)"""
+    slack_p_kw: Floats
+    """(steps,) > 0 imports"""
+    loss_kw: Floats
+    """(steps,)"""
+    decision_ms: float
+    """Time spent on deciding, preparation included, per step."""
+
+
+@dataclass(frozen=True)
+class WeekAccount:
+    """What a week cost, in money and otherwise."""
+
+    cost_eur: float
+    """Energy, wear and carbon, and the value of what the batteries hold more or less than at the start."""
+    violation_steps: int
+    worst_voltage_pu: float
+    """The bus voltage that is farthest from 1 pu."""
+    worst_loading_percent: float
+    loss_kwh: float
+    co2_kg: float
+    """Net import times the grid's average carbon intensity."""
+    peak_kw: float
+    """Largest power through the connection point, either way."""
+
+
+def run_week(case: Case, policy: Policy, week: int) -> WeekRun:
+    """Runs `policy` over `week`, each setpoint through the shield and the one transition.
+
+    Raises `PowerFlowDiverged` where a step has no AC solution.
+    """
+    start, steps = week * STEPS_PER_WEEK, STEPS_PER_WEEK
+    limits = make_limits(case.scenario, case.feeder)
+    state = case.start(start)
+    began = time.perf_counter()
+    policy.prepare(case, start, steps)
+    thinking = time.perf_counter() - began
+    transitions, soc = [], [state.soc[0]]
+    for step in range(start, start + steps):
+        began = time.perf_counter()
+        asked = policy.decide(step, state.soc[0])
+        thinking += time.perf_counter() - began
+        state, transition = simulate.step(state, protect(state, asked[None], case.params, limits), case.params)
+        if not transition.converged[0]:
+            raise PowerFlowDiverged(f"policy {policy.name} leaves step {step} of {case.scenario.name} without an AC solution", step=step)
+        transitions.append(transition)
+        soc.append(state.soc[0])
+    return WeekRun(
+        policy=policy.name,
+        week=week,
+        start=start,
+        done=np.concatenate([transition.done for transition in transitions]),
+        soc=np.array(soc),
+        vm_pu=np.concatenate([transition.vm_pu for transition in transitions]),
+        loading_percent=np.concatenate([transition.loading_percent for transition in transitions]),
+        slack_p_kw=np.concatenate([transition.slack_p_kw for transition in transitions]),
+        loss_kw=np.concatenate([transition.loss_kw for transition in transitions]),
+        decision_ms=1e3 * thinking / steps,
+    )
+
+
+def account(case: Case, run: WeekRun) -> WeekAccount:
+    """The account of a run, by the definitions of `gridnet.tariff` and `gridnet.limits`."""
+    steps, fleet = len(run.slack_p_kw), case.fleet
+    prices, limits = make_prices(case.scenario, case.series), make_limits(case.scenario, case.feeder)
+    here = slice(run.start, run.start + steps)
+    exchange_kwh = run.slack_p_kw * fleet.dt_h
+    bought, sold = np.maximum(exchange_kwh, 0.0), np.maximum(-exchange_kwh, 0.0)
+    carbon = prices.carbon_kg_per_kwh[here]
+    moved_kwh = float(np.abs(run.done[:, 0, : fleet.batteries]).sum() * fleet.dt_h)
+    gained_kwh = float((run.soc[-1] - run.soc[0]) @ fleet.e_kwh)
+    energy_eur = float(bought @ prices.import_eur_per_kwh[here] - sold @ prices.export_eur_per_kwh[here])
+    carbon_eur = float(bought @ carbon) * prices.co2_eur_per_kg
+    stored_eur = stored_value(prices, fleet, run.start, steps).cost_eur(gained_kwh)
+    broken = limits.broken(run.vm_pu, run.loading_percent)
+    voltages = run.vm_pu[:, np.isfinite(limits.vm_max_pu)]
+    return WeekAccount(
+        cost_eur=energy_eur + carbon_eur + prices.wear_eur_per_kwh * moved_kwh + stored_eur,
+        violation_steps=int(broken.sum()),
+        worst_voltage_pu=float(voltages.flat[np.argmax(np.abs(voltages - 1.0))]) if voltages.size else 1.0,
+        worst_loading_percent=float(run.loading_percent.max(initial=0.0)),
+        loss_kwh=float(run.loss_kw.sum() * fleet.dt_h),
+        co2_kg=float(exchange_kwh @ carbon),
+        peak_kw=float(np.abs(run.slack_p_kw).max()),
+    )

@@ -1,0 +1,104 @@
+"""From weeks to a verdict: totals, savings, the share of the perfect-foresight saving, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnet.app.bench.evaluate import WeekAccount
+
+Floats = NDArray[np.float64]
+
+RESAMPLES = 10_000
+REFERENCE, BOUND = "no_battery", "lp"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A policy over all weeks. Money, energy and carbon are sums over weeks; `captured` compares sums."""
+
+    cost_eur: float
+    saving_eur: float
+    """Against the reference policy, `no_battery`."""
+    captured: float | None
+    """Share of the perfect-foresight saving (`lp`); None where that was not run or saves nothing."""
+    captured_ci95: tuple[float, float] | None
+    """95 % interval by bootstrap over weeks (and training seeds, where there are several)."""
+    violation_steps: float
+    worst_voltage_pu: float
+    worst_loading_percent: float
+    loss_kwh: float
+    co2_kg: float
+    peak_kw: float
+    decision_ms: float
+    """Median over weeks."""
+
+
+@dataclass(frozen=True)
+class Weeks:
+    """Accounts of one policy: `accounts[seed][week]`, one seed for a policy that has none, and its decision times."""
+
+    accounts: Sequence[Sequence[WeekAccount]]
+    decision_ms: Sequence[float]
+
+    def costs(self) -> Floats:
+        """(seeds, weeks) EUR."""
+        return np.array([[week.cost_eur for week in seed] for seed in self.accounts])
+
+
+def score(policies: Mapping[str, Weeks], seed: int) -> dict[str, Score]:
+    """Scores every policy; needs the reference among them. `seed` drives the bootstrap."""
+    reference = policies[REFERENCE].costs()[0]
+    bound = reference - policies[BOUND].costs()[0] if BOUND in policies else None
+    scores = {}
+    for name, weeks in policies.items():
+        saving = reference - weeks.costs()
+        comparable = bound is not None and bound.sum() > 1e-6
+        flat = [week for one in weeks.accounts for week in one]
+        voltages = np.array([week.worst_voltage_pu for week in flat])
+        scores[name] = Score(
+            cost_eur=float(weeks.costs().mean(axis=0).sum()),
+            saving_eur=float(saving.mean(axis=0).sum()),
+            captured=float(saving.mean(axis=0).sum() / bound.sum()) if comparable and bound is not None else None,
+            captured_ci95=_interval(saving, bound, seed) if comparable and bound is not None else None,
+            violation_steps=sum(week.violation_steps for week in flat) / len(weeks.accounts),
+            worst_voltage_pu=float(voltages[np.argmax(np.abs(voltages - 1.0))]),
+            worst_loading_percent=max(week.worst_loading_percent for week in flat),
+            loss_kwh=sum(week.loss_kwh for week in flat) / len(weeks.accounts),
+            co2_kg=sum(week.co2_kg for week in flat) / len(weeks.accounts),
+            peak_kw=max(week.peak_kw for week in flat),
+            decision_ms=float(np.median(weeks.decision_ms)),
+        )
+    return scores
+
+
+def _interval(saving: Floats, bound: Floats, seed: int) -> tuple[float, float]:
+    """Percentile bootstrap of the ratio of sums: weeks are drawn with their own bound (paired), seeds independently."""
+    rng = np.random.default_rng(seed)
+    seeds, weeks = saving.shape
+    week = rng.integers(weeks, size=(RESAMPLES, weeks))
+    row = rng.integers(seeds, size=(RESAMPLES, seeds))
+    drawn = saving[row[:, :, None], week[:, None, :]].mean(axis=1).sum(axis=1)
+    total = bound[week].sum(axis=1)
+    ratio = drawn[total > 0] / total[total > 0]
+    low, high = np.percentile(ratio, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def as_json(scenario: str, weeks: Sequence[int], seed: int, scores: Mapping[str, Score]) -> dict[str, object]:
+    """The benchmark's machine-readable form."""
+    rounded = {
+        name: {key: _rounded(value) for key, value in asdict(one).items()} for name, one in scores.items()
+    }
+    return {"scenario": scenario, "weeks": list(weeks), "seed": seed, "policies": rounded}
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, tuple):
+        return [_rounded(part) for part in value]
+    return value

@@ -1,0 +1,98 @@
+"""Network limits as one table of margins, and the linear cuts made from it where a limit is broken.
+
+A margin says by how many percent a limit is exceeded: of nominal voltage at a bus, of rated current at a branch; negative
+where there is room. Its columns are the lower voltage limit of each bus, the upper one, and the loading of each branch
+(lines, then transformers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnet.limits import PERCENT_TOLERANCE, VM_TOLERANCE_PU, NetworkLimits
+from gridnet.linear import Sensitivity
+
+Floats = NDArray[np.float64]
+
+Kind = Literal["vm_min", "vm_max", "loading"]
+KINDS: tuple[Kind, ...] = ("vm_min", "vm_max", "loading")
+
+WORST = 3
+"""Cuts of one kind added to a step at a time. Neighbouring buses answer alike, so the worst few speak for the others; the
+rest follow in the next pass if they are still broken."""
+
+
+class Key(NamedTuple):
+    """One limit at one step of the plan; `column` counts within its kind."""
+
+    kind: Kind
+    step: int
+    column: int
+
+
+class Cut(NamedTuple):
+    """`slope @ p_kw <= bound_percent`, softened; `slope` (devices,) percent per kW."""
+
+    key: Key
+    slope: Floats
+    bound_percent: float
+
+
+def margins(limits: NetworkLimits, vm_pu: Floats, loading_percent: Floats) -> Floats:
+    """(steps, 2 * buses + branches) percent beyond each limit; -inf where there is no limit."""
+    known = np.isfinite(limits.vm_max_pu)
+    under = np.where(known, 100 * (limits.vm_min_pu - vm_pu), -np.inf)
+    over = np.where(known, 100 * (vm_pu - limits.vm_max_pu), -np.inf)
+    return np.hstack([under, over, loading_percent - limits.percent])
+
+
+def predicted(limits: NetworkLimits, around: Sensitivity, moved_kw: Floats) -> Floats:
+    """The margins that the sensitivities expect when devices move by `moved_kw` (steps, devices)."""
+    vm = around.vm_pu + np.einsum("tbd,td->tb", around.d_vm, moved_kw)
+    loading = around.loading_percent + np.einsum("tbd,td->tb", around.d_loading, moved_kw)
+    return margins(limits, vm, loading)
+
+
+def tolerances(limits: NetworkLimits) -> Floats:
+    """(2 * buses + branches,) margin in percent that still counts as kept."""
+    voltage = np.full(2 * len(limits.vm_min_pu), 100 * VM_TOLERANCE_PU)
+    return np.concatenate([voltage, np.full(len(limits.percent), PERCENT_TOLERANCE)])
+
+
+def spans(limits: NetworkLimits) -> dict[Kind, slice]:
+    """Which columns of the margins belong to each kind."""
+    buses = len(limits.vm_min_pu)
+    return {"vm_min": slice(0, buses), "vm_max": slice(buses, 2 * buses), "loading": slice(2 * buses, None)}
+
+
+def worst_by_kind(limits: NetworkLimits, margin: Floats) -> Floats:
+    """(steps, 3) the largest margin of each kind, 0 where all limits of the kind are kept within tolerance."""
+    broken = np.where(margin > tolerances(limits), margin, 0.0)
+    return np.stack([broken[:, span].max(axis=1, initial=0.0) for span in spans(limits).values()], axis=1)
+
+
+def broken_limits(limits: NetworkLimits, margin: Floats) -> Iterator[Key]:
+    """The `WORST` broken limits of each kind at each step. Half the tolerance counts: a cut leaves some error itself."""
+    broken = np.where(margin > 0.5 * tolerances(limits), margin, -np.inf)
+    for kind, span in spans(limits).items():
+        part = broken[:, span]
+        for step in np.flatnonzero(np.isfinite(part).any(axis=1)):
+            for column in np.argsort(-part[step], kind="stable")[:WORST]:
+                if np.isfinite(part[step, column]):
+                    yield Key(kind, int(step), int(column))
+
+
+def cut(limits: NetworkLimits, around: Sensitivity, p_kw: Floats, key: Key) -> Cut:
+    """The linear form of one limit around the operating point with devices at `p_kw` (steps, devices)."""
+    kind, step, column = key
+    if kind == "loading":
+        slope, level, limit = around.d_loading[step, column], around.loading_percent[step, column], limits.percent[column]
+        return Cut(key, slope, float(limit - level + slope @ p_kw[step]))
+    sign = 100.0 if kind == "vm_max" else -100.0
+    limit = limits.vm_max_pu[column] if kind == "vm_max" else limits.vm_min_pu[column]
+    slope = sign * around.d_vm[step, column]
+    return Cut(key, slope, float(sign * (limit - around.vm_pu[step, column]) + slope @ p_kw[step]))

@@ -1,0 +1,268 @@
+"""The schedule as a linear programme in Pyomo, kept in HiGHS between rounds so that each round only adds its new rows.
+
+    minimise   sum over steps of dt * (import price * imported - export price * exported + wear * (charge + discharge))
+               + value of stored energy missing or gained at the end + price * limit excess
+    subject to stored' = keep * stored + dt * (eta_c * charge - discharge / eta_d), inside the window
+               0 <= charge, discharge <= power limit;  0 <= pv <= what the sun gives;  reactive power 0
+               imported - exported >= tangent of the AC slack power at every operating point visited
+               slope * device powers - excess <= bound, for the limits found broken
+
+Slack power is convex in the device powers (losses are), so its tangents are added up, not replaced: the programme then
+settles instead of swinging between vertices (Kelley, "The cutting-plane method for solving convex programs", 1960). Where a
+kWh at the slack has a negative price the programme would rather invent losses than keep to `>=`; there the newest tangent
+alone holds, as an equality.
+
+Two things are not linear and get a binary variable, in the few steps where they matter:
+- importing and exporting at once, where energy is dearer to sell than to buy (a fixed feed-in above a negative spot price);
+- charging and discharging at once to burn energy, where a kWh costs less than the wear of burning it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyomo.environ as pyo
+from numpy.typing import NDArray
+from pyomo.contrib.solver.solvers.highs import Highs
+from pyomo.core.expr import LinearExpression
+
+from gridnet.errors import Infeasible
+from gridnet.linear import Sensitivity
+from gridnet_policies.lp.margins import KINDS, Cut, Key
+from gridnet_policies.lp.task import Task
+
+Floats = NDArray[np.float64]
+
+EXCESS_EUR_PER_PERCENT_H = 1000.0
+"""Price of exceeding a limit, per hour and percent of nominal voltage or rated current, for the worst element of each kind.
+Far above what energy is worth (a kW moves a loading by 0.01 to 1 percent), so that a limit is given up only where no
+schedule keeps it."""
+
+MIP_NODES = 2000
+"""Bound on the search for the binary variables: counted in nodes, not seconds, so that it is the same everywhere."""
+
+
+class Solution(NamedTuple):
+    """`p_kw` (steps, devices), `stored_kwh` (steps, batteries) after each step, `objective_eur` with the price of excess."""
+
+    p_kw: Floats
+    stored_kwh: Floats
+    objective_eur: float
+
+
+class ScheduleModel:
+    """One task's programme. Add tangents and cuts, solve, repeat."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.model = _build(task)
+        self._equal = np.minimum(task.import_eur_per_kwh, task.export_eur_per_kwh) < 0
+        self._newest: list[Any] = []
+        self._held: dict[Key, Any] = {}
+        self._device_vars, self._device_column, self._device_sign = self._layout()
+        self._solver = _solver(self.model)
+
+    def follow_losses(self, around: Sensitivity, p_kw: Floats) -> None:
+        """Adds the tangent of the slack power at devices `p_kw` (steps, devices)."""
+        bound = around.slack_p_kw - np.einsum("td,td->t", around.d_slack_p, p_kw)
+        rows, exact = [], []
+        for t in range(self.task.steps):
+            slope = around.d_slack_p[t][self._device_column[t]] * self._device_sign[t]
+            body = LinearExpression(
+                linear_coefs=[1.0, -1.0, *(-slope).tolist()],
+                linear_vars=[self.model.imported[t], self.model.exported[t], *self._device_vars[t]],
+            )
+            (exact if self._equal[t] else rows).append((float(bound[t]), body, float(bound[t]) if self._equal[t] else None))
+        self._drop(self._newest)
+        self._newest = self._add(exact)
+        self._add(rows)
+
+    def hold(self, cuts: Iterable[Cut]) -> None:
+        """Adds cuts. One on the upper voltage takes the place of its predecessor: voltage is concave in power, so an old
+        tangent there forbids what is allowed, while old tangents of the others stay true."""
+        rows, keys, old = [], [], []
+        for each in cuts:
+            kind, step, _ = each.key
+            slope = each.slope[self._device_column[step]] * self._device_sign[step]
+            body = LinearExpression(
+                linear_coefs=[-1.0, *slope.tolist()],
+                linear_vars=[self.model.excess[step, kind], *self._device_vars[step]],
+            )
+            rows.append((None, body, each.bound_percent))
+            keys.append(each.key)
+            if kind == "vm_max" and each.key in self._held:
+                old.append(self._held[each.key])
+        self._drop(old)
+        self._held.update(zip(keys, self._add(rows), strict=True))
+
+    @property
+    def held(self) -> list[Key]:
+        """The limits that have a cut."""
+        return list(self._held)
+
+    def solve(self) -> Solution:
+        """The cheapest schedule. Raises `Infeasible` where HiGHS gives none, which the soft limits rule out."""
+        found = self._solver.solve(self.model)
+        if found.incumbent_objective is None:
+            raise Infeasible(
+                f"HiGHS found no schedule for steps [{self.task.start}, {self.task.start + self.task.steps}): "
+                f"{found.termination_condition.name}; check prices and device ratings for extreme values"
+            )
+        found.solution_loader.load_vars()
+        charge, discharge = self._values(self.model.charge), self._values(self.model.discharge)
+        pv = np.zeros_like(self.task.pv_available_kw)
+        for (t, k), variable in self.model.pv.items():
+            pv[t, k] = variable.value
+        net = _netted(charge, discharge, self.task.params.fleet.efficiency)
+        pv = np.clip(pv, 0.0, self.task.pv_available_kw)
+        return Solution(np.hstack([net, pv]), self._values(self.model.stored), float(found.incumbent_objective))
+
+    def _values(self, variable: Any) -> Floats:
+        shape = (self.task.steps, self.task.params.fleet.batteries)
+        return np.array([each.value for each in variable.values()], dtype=np.float64).reshape(shape)
+
+    def _layout(self) -> tuple[list[list[Any]], list[NDArray[np.int64]], list[Floats]]:
+        """Per step: the variables that move power, the device each belongs to, and the sign it injects with."""
+        model, batteries = self.model, self.task.params.fleet.batteries
+        own = np.arange(batteries)
+        variables, columns, signs = [], [], []
+        for t in range(self.task.steps):
+            sunny = np.flatnonzero(self.task.pv_available_kw[t] > 0)
+            moved = [*(model.discharge[t, b] for b in own), *(model.charge[t, b] for b in own)]
+            variables.append([*moved, *(model.pv[t, k] for k in sunny)])
+            columns.append(np.concatenate([own, own, batteries + sunny]))
+            signs.append(np.concatenate([np.ones(batteries), -np.ones(batteries), np.ones(len(sunny))]))
+        return variables, columns, signs
+
+    def _add(self, rows: list[tuple[float | None, Any, float | None]]) -> list[Any]:
+        added = [self.model.rows.add(row) for row in rows]
+        self._solver.add_constraints(added)
+        return added
+
+    def _drop(self, rows: list[Any]) -> None:
+        if rows:
+            self._solver.remove_constraints(rows)
+            for row in rows:
+                row.deactivate()
+
+
+def _build(task: Task) -> Any:
+    """Everything but tangents and cuts."""
+    fleet, stored, dt = task.params.fleet, task.stored, task.params.fleet.dt_h
+    eta_charge, eta_discharge = fleet.efficiency.tolist()
+    power, available = fleet.p_kw.tolist(), task.pv_available_kw
+    start, floor, ceiling = task.soc * fleet.e_kwh, lowest_reachable_kwh(task), fleet.soc_window[1] * fleet.e_kwh
+    m = pyo.ConcreteModel()
+    m.t, m.b = pyo.RangeSet(0, task.steps - 1), pyo.RangeSet(0, fleet.batteries - 1)
+    m.charge = pyo.Var(m.t, m.b, bounds=lambda _, t, b: (0.0, power[b]))
+    m.discharge = pyo.Var(m.t, m.b, bounds=lambda _, t, b: (0.0, power[b]))
+    m.stored = pyo.Var(m.t, m.b, bounds=lambda _, t, b: (floor[t, b], max(ceiling[b], floor[t, b])))
+    m.pv = pyo.Var([(int(t), int(k)) for t, k in np.argwhere(available > 0)], bounds=lambda _, t, k: (0.0, available[t, k]))
+    m.imported = pyo.Var(m.t, bounds=(0.0, largest_exchange_kw(task)))
+    m.exported = pyo.Var(m.t, bounds=(0.0, largest_exchange_kw(task)))
+    m.excess = pyo.Var(m.t, list(KINDS), bounds=(0.0, None))
+    m.gained = pyo.Var(bounds=(0.0, None))
+    m.missing = pyo.Var(bounds=(0.0, None))
+
+    @m.Constraint(m.t, m.b)  # type: ignore[untyped-decorator]
+    def balance(m: Any, t: int, b: int) -> Any:
+        before = m.stored[t - 1, b] if t else start[b]
+        return m.stored[t, b] == fleet.keep * before + dt * eta_charge * m.charge[t, b] - dt / eta_discharge * m.discharge[t, b]
+
+    last = [m.stored[task.steps - 1, b] for b in m.b]
+    m.end = pyo.Constraint(expr=m.gained - m.missing == sum(last) - float(start.sum()))
+    m.rows = pyo.ConstraintList()
+    _price(m, task)
+    _forbid_both(m, task)
+    return m
+
+
+def _price(m: Any, task: Task) -> None:
+    """The account of `gridnet.tariff`, and the price of exceeding limits."""
+    dt, wear = task.params.fleet.dt_h, task.prices.wear_eur_per_kwh
+    moved = [*m.charge.values(), *m.discharge.values()]
+    coefficients = [
+        *(dt * task.import_eur_per_kwh).tolist(),
+        *(-dt * task.export_eur_per_kwh).tolist(),
+        *[dt * wear] * len(moved),
+        *[dt * EXCESS_EUR_PER_PERCENT_H] * len(m.excess),
+        task.stored.shortfall_eur_per_kwh,
+        -task.stored.surplus_eur_per_kwh,
+    ]
+    variables = [*m.imported.values(), *m.exported.values(), *moved, *m.excess.values(), m.missing, m.gained]
+    m.cost = pyo.Objective(expr=LinearExpression(linear_coefs=coefficients, linear_vars=variables))
+
+
+def _forbid_both(m: Any, task: Task) -> None:
+    """Binary variables where a linear programme would do two opposite things at once to its profit."""
+    fleet = task.params.fleet
+    paid = np.minimum(task.import_eur_per_kwh, task.export_eur_per_kwh)
+    crossed = np.flatnonzero(task.import_eur_per_kwh < task.export_eur_per_kwh).tolist()
+    burning = np.flatnonzero(paid < burning_pays_below(task)).tolist()
+    most = largest_exchange_kw(task)
+    m.importing, m.charging = pyo.Var(crossed, domain=pyo.Binary), pyo.Var(burning, m.b, domain=pyo.Binary)
+    m.import_side = pyo.Constraint(crossed, rule=lambda m, t: m.imported[t] <= most * m.importing[t])
+    m.export_side = pyo.Constraint(crossed, rule=lambda m, t: m.exported[t] <= most * (1 - m.importing[t]))
+    limit = fleet.p_kw.tolist()
+    m.charge_side = pyo.Constraint(burning, m.b, rule=lambda m, t, b: m.charge[t, b] <= limit[b] * m.charging[t, b])
+    m.discharge_side = pyo.Constraint(
+        burning, m.b, rule=lambda m, t, b: m.discharge[t, b] <= limit[b] * (1 - m.charging[t, b])
+    )
+
+
+def burning_pays_below(task: Task) -> float:
+    """The price, EUR/kWh, below which charging and discharging at once would earn more than its wear.
+
+    Drawing `c` and giving back `eta c` leaves the store as it was, takes `(1 - eta) c` from the grid and wears
+    `(1 + eta) c`, with `eta` the efficiency of the round trip.
+    """
+    round_trip = float(np.prod(task.params.fleet.efficiency))
+    if round_trip >= 1.0:
+        return -np.inf
+    return -task.prices.wear_eur_per_kwh * (1 + round_trip) / (1 - round_trip)
+
+
+def largest_exchange_kw(task: Task) -> float:
+    """More than the slack can ever exchange: all devices and loads at once, and as much again for losses."""
+    fleet, feeder = task.params.fleet, task.case.feeder
+    load = np.abs(task.params.load_p_kw[task.run]).sum(axis=1).max(initial=0.0)
+    pv = task.pv_available_kw.sum(axis=1).max(initial=0.0)
+    return 2.0 * float(fleet.p_kw.sum() + load + pv + feeder.trafo_kva.sum()) + 1.0
+
+
+def lowest_reachable_kwh(task: Task) -> Floats:
+    """(steps, batteries) lowest stored energy to be kept after each step: the window's, or, where self-discharge has led
+    below it, what charging at full power brings back. So a schedule exists from any start."""
+    fleet = task.params.fleet
+    window, gain = fleet.soc_window[0] * fleet.e_kwh, fleet.p_kw * fleet.dt_h * fleet.efficiency[0]
+    floor, stored = np.empty((task.steps, fleet.batteries)), task.soc * fleet.e_kwh
+    for t in range(task.steps):
+        stored = np.minimum(window, fleet.keep * stored + gain)
+        floor[t] = stored
+    return floor
+
+
+def _netted(charge: Floats, discharge: Floats, efficiency: Floats) -> Floats:
+    """One power per battery that stores exactly what charge and discharge together store, so that the charge follows the plan.
+
+    They are both above zero only where that was paid for: to burn energy against a limit that nothing else can keep.
+    """
+    gain = efficiency[0] * charge - discharge / efficiency[1]
+    net: Floats = np.where(gain > 0, -gain / efficiency[0], -gain * efficiency[1])
+    return net
+
+
+def _solver(model: Any) -> Highs:
+    """HiGHS with the model loaded. One thread, fixed seed and no time limit: the same answer every time."""
+    solver = Highs()
+    solver.config.load_solutions = False
+    solver.config.raise_exception_on_nonoptimal_result = False
+    solver.config.threads = 1
+    solver.config.solver_options = {"random_seed": 0, "mip_max_nodes": MIP_NODES}
+    for check in solver.config.auto_updates:
+        # The model tells its solver about every change itself; looking for changes costs more than solving.
+        solver.config.auto_updates[check] = False
+    solver.set_instance(model)
+    return solver

@@ -1,0 +1,109 @@
+"""A finished schedule, and the AC truth about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnet.errors import PowerFlowDiverged
+from gridnet.feeder import Feeder
+from gridnet.simulate import State, step
+from gridnet_policies.lp.margins import margins, spans, tolerances, worst_by_kind
+from gridnet_policies.lp.model import EXCESS_EUR_PER_PERCENT_H, Solution
+from gridnet_policies.lp.task import Task
+
+Floats = NDArray[np.float64]
+
+Status = Literal["optimal", "limits_exceeded", "unsettled"]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A limit that the plan exceeds, as the AC power flow sees it."""
+
+    limit: Literal["vm_min_pu", "vm_max_pu", "line_percent", "trafo_percent"]
+    element: str
+    """Name of the bus, line or transformer."""
+    step: int
+    """Step of the series."""
+    excess: float
+    """How far beyond the limit, in the limit's own unit."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule over `[start, start + steps)`.
+
+    `status` is `optimal`: all limits kept and the cost settled; `limits_exceeded`: some limit can't be kept, see
+    `violations`; `unsettled`: all limits kept, yet the cost still moved in the last round.
+    """
+
+    status: Status
+    start: int
+    p_kw: Floats
+    """(steps, devices) batteries then PV."""
+    soc: Floats
+    """(steps + 1, batteries) state of charge 0-1 before each step, and at the end."""
+    cost_eur: float
+    """By the AC power flow and the account of `gridnet.tariff`."""
+    bound_eur: float
+    """Objective of the last programme: the cost cannot fall much below it."""
+    rounds: int
+    violations: tuple[Violation, ...]
+
+
+class Checked(NamedTuple):
+    """One schedule under the AC power flow."""
+
+    p_kw: Floats
+    soc: Floats
+    cost_eur: float
+    margin: Floats
+    """(steps, limits) percent beyond each limit, see `gridnet_policies.lp.margins`."""
+    priced_eur: float
+    """The cost with the programme's price on what exceeds a limit beyond tolerance."""
+    keeps_limits: bool
+
+
+def check(task: Task, solution: Solution) -> Checked:
+    """Puts the whole schedule through the simulator in one batch. Raises `PowerFlowDiverged` where a step has no solution."""
+    fleet = task.params.fleet
+    soc = np.vstack([task.soc, solution.stored_kwh / fleet.e_kwh])
+    asked = np.zeros((task.steps, 2, fleet.devices))
+    asked[:, 0] = solution.p_kw
+    state = State(np.arange(task.start, task.start + task.steps), np.ascontiguousarray(soc[:-1]))
+    after, moved = step(state, asked, task.params)
+    if not moved.converged.all():
+        lost = task.start + int(np.argmin(moved.converged))
+        raise PowerFlowDiverged(f"the schedule of step {lost} has no power flow: the network can't carry it", step=lost)
+    margin = margins(task.limits, moved.vm_pu, moved.loading_percent)
+    excess = float(worst_by_kind(task.limits, margin).sum()) * fleet.dt_h
+    cost = task.cost_eur(moved.slack_p_kw, moved.done[:, 0], after.soc[-1])
+    return Checked(solution.p_kw, soc, cost, margin, cost + excess * EXCESS_EUR_PER_PERCENT_H, excess == 0.0)
+
+
+def violations(task: Task, margin: Floats) -> tuple[Violation, ...]:
+    """Every limit exceeded beyond tolerance, in order of steps."""
+    feeder = task.case.feeder
+    columns = spans(task.limits)
+    found = []
+    for t, column in np.argwhere(margin > tolerances(task.limits)).tolist():
+        kind = next(kind for kind, span in columns.items() if span.start <= column and (span.stop is None or column < span.stop))
+        excess = float(margin[t, column])
+        place = column - columns[kind].start
+        if kind == "loading":
+            found.append(_overload(feeder, place, task.start + t, excess))
+        else:
+            limit: Literal["vm_min_pu", "vm_max_pu"] = "vm_min_pu" if kind == "vm_min" else "vm_max_pu"
+            found.append(Violation(limit, feeder.bus_name[place], task.start + t, excess / 100))
+    return tuple(found)
+
+
+def _overload(feeder: Feeder, branch: int, at: int, excess: float) -> Violation:
+    lines = len(feeder.line_name)
+    if branch < lines:
+        return Violation("line_percent", feeder.line_name[branch], at, excess)
+    return Violation("trafo_percent", feeder.trafo_name[branch - lines], at, excess)

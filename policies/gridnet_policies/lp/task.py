@@ -1,0 +1,112 @@
+"""What is to be planned: a stretch of time, the series believed in, prices, and the charge at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnet.case import Case
+from gridnet.errors import InputError
+from gridnet.limits import NetworkLimits, make_limits
+from gridnet.simulate import Params
+from gridnet.tariff import Prices, StoredValue, make_prices, stored_value
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A planning task over the steps `[start, start + steps)` of `params` and `prices`.
+
+    With the case's own series it is perfect foresight; a planner that forecasts replaces the series in `params`.
+    """
+
+    case: Case
+    params: Params
+    prices: Prices
+    stored: StoredValue
+    start: int
+    steps: int
+    soc: Floats
+    """(batteries,) state of charge 0-1 at the start."""
+
+    @property
+    def run(self) -> slice:
+        """The steps of the task within the series."""
+        return slice(self.start, self.start + self.steps)
+
+    @cached_property
+    def limits(self) -> NetworkLimits:
+        """Limits of every bus and branch."""
+        return make_limits(self.case.scenario, self.case.feeder)
+
+    @cached_property
+    def pv_available_kw(self) -> Floats:
+        """(steps, pvs) what each plant can give: the sun, cut to the inverter."""
+        fleet = self.params.fleet
+        available: Floats = np.clip(self.params.pv_p_kw[self.run], 0.0, fleet.s_kva[fleet.batteries :])
+        return available
+
+    @cached_property
+    def import_eur_per_kwh(self) -> Floats:
+        """(steps,) price of imported energy with the price on its carbon."""
+        prices = self.prices
+        carbon: Floats = prices.co2_eur_per_kg * prices.carbon_kg_per_kwh[self.run]
+        return prices.import_eur_per_kwh[self.run] + carbon
+
+    @cached_property
+    def export_eur_per_kwh(self) -> Floats:
+        """(steps,) price of exported energy."""
+        return self.prices.export_eur_per_kwh[self.run]
+
+    @cached_property
+    def idle_p_kw(self) -> Floats:
+        """(steps, devices) batteries rest, PV gives all it can."""
+        return np.hstack([np.zeros((self.steps, self.params.fleet.batteries)), self.pv_available_kw])
+
+    def injections(self, p_kw: Floats) -> tuple[Floats, Floats]:
+        """Power at buses, p and q (steps, buses), with devices at `p_kw` (steps, devices) and without reactive power."""
+        params = self.params
+        p_bus, q_bus = np.zeros((params.buses, self.steps)), np.zeros((params.buses, self.steps))
+        np.add.at(p_bus, params.load_bus, params.load_p_kw[self.run].T)
+        np.add.at(q_bus, params.load_bus, params.load_q_kvar[self.run].T)
+        np.add.at(p_bus, params.device_bus, p_kw.T)
+        return np.ascontiguousarray(p_bus.T), np.ascontiguousarray(q_bus.T)
+
+    def cost_eur(self, slack_p_kw: Floats, p_kw: Floats, soc_end: Floats) -> float:
+        """The account of `gridnet.tariff`: energy at the slack, its carbon, wear, and what the charge at the end is worth.
+
+        `slack_p_kw` (steps,) as solved, `p_kw` (steps, devices) as done, `soc_end` (batteries,).
+        """
+        fleet = self.params.fleet
+        bought = np.maximum(slack_p_kw, 0.0) @ self.import_eur_per_kwh
+        sold = np.maximum(-slack_p_kw, 0.0) @ self.export_eur_per_kwh
+        moved = float(np.abs(p_kw[:, : fleet.batteries]).sum())
+        gained_kwh = float((soc_end - self.soc) @ fleet.e_kwh)
+        running = (bought - sold + moved * self.prices.wear_eur_per_kwh) * fleet.dt_h
+        return float(running) + self.stored.cost_eur(gained_kwh)
+
+
+def make_task(case: Case, start: int, steps: int) -> Task:
+    """Perfect foresight over `[start, start + steps)`, batteries at the scenario's starting charge.
+
+    Raises `InputError` for an empty run or one that leaves the series.
+    """
+    if steps < 1 or start < 0 or start + steps > case.clock.steps:
+        raise InputError(
+            f"a plan over steps [{start}, {start + steps}) leaves the series of scenario {case.scenario.name}, "
+            f"which has steps [0, {case.clock.steps}); choose at least one step inside it"
+        )
+    prices = make_prices(case.scenario, case.series)
+    return Task(
+        case=case,
+        params=case.params,
+        prices=prices,
+        stored=stored_value(prices, case.fleet, start, steps),
+        start=start,
+        steps=steps,
+        soc=np.full(case.fleet.batteries, case.scenario.battery.soc_start),
+    )

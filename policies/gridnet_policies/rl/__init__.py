@@ -1,0 +1,1 @@
+"""Learned dispatch: training with stable-baselines3, and the trained policy at work."""

@@ -1,0 +1,82 @@
+"""A trained actor: a small multilayer perceptron, stored as plain arrays beside the card that says what it may be used for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnet.errors import InputError
+from gridnet_envs.slots import Slot
+
+Floats = NDArray[np.float64]
+Float32s = NDArray[np.float32]
+
+WEIGHTS, CARD = "weights.npz", "card.json"
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Layers of a perceptron with SiLU between them; the output is the mean action, cut to -1..1."""
+
+    weights: tuple[Float32s, ...]
+    """(outputs, inputs) of each layer."""
+    biases: tuple[Float32s, ...]
+
+    def act(self, observation: Float32s) -> Floats:
+        """The action (actions,) for an observation (width,), or a batch of both."""
+        hidden = observation
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            hidden = hidden @ weight.T + bias
+            hidden = hidden / (1.0 + np.exp(-hidden))
+        return np.clip(hidden @ self.weights[-1].T + self.biases[-1], -1.0, 1.0).astype(np.float64)
+
+    def digest(self) -> str:
+        """SHA-256 over all numbers."""
+        digest = hashlib.sha256()
+        for array in (*self.weights, *self.biases):
+            digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def observation_contract(slots: tuple[Slot, ...]) -> list[dict[str, Any]]:
+    """What a policy depends on of each observation slot."""
+    return [{key: value for key, value in asdict(slot).items() if key != "meaning"} for slot in slots]
+
+
+def save_actor(folder: Path, actor: Actor, slots: tuple[Slot, ...], facts: dict[str, Any]) -> None:
+    """Writes weights and card; `facts` are the recipe and what the run measured."""
+    folder.mkdir(parents=True, exist_ok=True)
+    layers = {f"weight_{k}": weight for k, weight in enumerate(actor.weights)}
+    layers |= {f"bias_{k}": bias for k, bias in enumerate(actor.biases)}
+    np.savez(folder / WEIGHTS, allow_pickle=False, **layers)
+    card = {"sha256": actor.digest(), "observation": observation_contract(slots), **facts}
+    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def load_actor(folder: Path, slots: tuple[Slot, ...]) -> Actor:
+    """The actor in `folder`, for an environment that observes `slots`.
+
+    Raises `InputError` where the files are absent or damaged, where the weights are not those of the card, or where the
+    observation is not the one it was trained on.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
+            layers = len(stored.files) // 2
+            weights = tuple(stored[f"weight_{k}"] for k in range(layers))
+            biases = tuple(stored[f"bias_{k}"] for k in range(layers))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"no usable trained policy in {folder}: {error}; train one with 'gridnet train'") from error
+    actor = Actor(weights, biases)
+    if card.get("sha256") != actor.digest():
+        raise InputError(f"the weights in {folder} are not those its card describes; train again or restore the folder")
+    if card.get("observation") != observation_contract(slots):
+        raise InputError(f"the policy in {folder} was trained on another observation; train it again with this version")
+    return actor

@@ -1,0 +1,37 @@
+"""A recipe: every knob of a training run, each with its default and a line of meaning."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Recipe(BaseModel):
+    """PPO on the price of stored energy (`action="value"`), on training weeks only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scenarios: tuple[str, ...] = ("rural1",)
+    """Feeders to train on; the batch is split evenly."""
+    steps: int = Field(3_000_000, ge=1)
+    """Environment steps, all feeders together."""
+    seed: int = Field(0, ge=0)
+    batch: int = Field(256, ge=1)
+    """Feeders that step together."""
+    days: int = Field(7, ge=1, le=7)
+    """Length of an episode."""
+    n_steps: int = 64
+    """Steps of each feeder between updates."""
+    minibatch: int = 2048
+    epochs: int = 4
+    learning_rate: float = 5e-4
+    """Start value; falls to zero over the run as a half cosine."""
+    gamma: float = 0.995
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    entropy: float = 0.0
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of the hidden layers, SiLU between them, for policy and value alike."""
+    log_std: float = -1.2
+    """Start value of the logarithm of the action noise."""
+    validate_every: int = 10
+    """Updates between validations; the best checkpoint on validation weeks is what is kept."""

@@ -1,0 +1,29 @@
+"""Greedy self-consumption, what most home batteries do: store every surplus, cover every deficit, look at no price."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridnet.case import Case
+from gridnet.dispatch import idle
+from gridnet_envs.actions import share_power, surplus_kw
+
+Floats = NDArray[np.float64]
+
+
+class Rule:
+    """Greedy self-consumption of the neighbourhood as a whole, shared among the batteries by what each can do."""
+
+    name = "rule"
+
+    def prepare(self, case: Case, start: int, steps: int) -> None:
+        """Keeps the case; the rule needs no preparation."""
+        self._params = case.params
+
+    def decide(self, step: int, soc: Floats) -> Floats:
+        """Battery power equal and opposite to the feeder's surplus."""
+        fleet = self._params.fleet
+        asked: Floats = idle(1, fleet.batteries, fleet.devices)[0]
+        share_power(fleet, soc, -surplus_kw(self._params, step), asked[0])
+        return asked
