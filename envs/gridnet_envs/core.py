@@ -213,6 +213,22 @@ def value_of_action(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, ac
 
 
 @njit(cache=True, error_model="numpy")
+def action_of_value(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, value_eur_per_kwh: float) -> float:
+    """The inverse of `value_of_action`, cut to -1..1."""
+    spread = prices.import_eur_per_kwh[step_] - prices.export_eur_per_kwh[step_]
+    low = spot_mean_eur_per_kwh - VALUE_MARGIN_EUR_PER_KWH
+    return min(max(2.0 * (value_eur_per_kwh - low) / (spread + 2.0 * VALUE_MARGIN_EUR_PER_KWH) - 1.0, -1.0), 1.0)
+
+
+@njit(cache=True, error_model="numpy")
+def actions_of_values(world: World, step_: Ints, value_eur_per_kwh: Floats, action: Floats) -> None:
+    """Fills `action` (rows,) with what stands for `value_eur_per_kwh` (rows,) at `step_` (rows,)."""
+    for i in range(step_.shape[0]):
+        spot_mean = _SPOT_MEAN_EUR_PER_KWH * world.features[step_[i], _SPOT_MEAN]
+        action[i] = action_of_value(world.prices, spot_mean, step_[i], value_eur_per_kwh[i])
+
+
+@njit(cache=True, error_model="numpy")
 def _step_rows(
     world: World,
     switches: _Switches,

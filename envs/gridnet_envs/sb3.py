@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,23 @@ from gridnet_envs.options import Options
 from gridnet_envs.slots import BOUND
 
 
+Potential = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+"""Potential in EUR (batch,) of a step (batch,) and the fleet's state of charge (batch,)."""
+
+
 class DispatchVecEnv(VecEnv):
     """`batch` feeders, split evenly over one or several cases that are observed alike.
 
     An ended episode restarts at once and its last observation is in `infos[row]["terminal_observation"]`, with
     `TimeLimit.truncated` where only its time was up; its return is in `infos[row]["episode"]`, as `Monitor` gives it.
-    Rewards are in EUR per 10 kWh of the feeder's battery capacity, so that large and small feeders weigh alike.
+    Rewards are in EUR per 10 kWh of the feeder's battery capacity, so that large and small feeders weigh alike. Where
+    `potentials` are given, one per case, each step's reward gains the rise of the potential over the step (potential-based
+    shaping without discount: Ng, Harada, Russell 1999).
     """
 
-    def __init__(self, cases: Sequence[Case], options: Options, batch: int, seed: int = 0) -> None:
+    def __init__(
+        self, cases: Sequence[Case], options: Options, batch: int, seed: int = 0, potentials: Sequence[Potential] | None = None
+    ) -> None:
         shares = [len(part) for part in np.array_split(np.arange(batch), len(cases))]
         self.cores = [Core(case, options, share) for case, share in zip(cases, shares, strict=True)]
         self.slots = self.cores[0].slots
@@ -33,6 +41,7 @@ class DispatchVecEnv(VecEnv):
             raise InputError("feeders that train together must be observed alike; use action='value'")
         self._rows = [slice(end - share, end) for share, end in zip(shares, np.cumsum(shares), strict=True)]
         self._scale = np.concatenate([np.full(core.batch, 10.0 / max(core.case.fleet.e_kwh.sum(), 1e-9)) for core in self.cores])
+        self._potentials = potentials
         self._rng = np.random.default_rng(seed)
         self._actions = np.zeros((batch, self.cores[0].actions))
         self._returns = np.zeros(batch)
@@ -62,10 +71,12 @@ class DispatchVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """One step of every row."""
+        before = self._potential()
         ends = [core.step(self._actions[rows]) for core, rows in zip(self.cores, self._rows, strict=True)]
         terminated = np.concatenate([end[0] for end in ends])
         ended = terminated | np.concatenate([end[1] for end in ends])
-        reward = np.concatenate([core.reward for core in self.cores]) * self._scale
+        reward = np.concatenate([core.reward for core in self.cores])
+        reward = (reward + self._potential() - before) * self._scale
         self._returns += reward
         self._lengths += 1
         infos = self._quiet
@@ -75,6 +86,13 @@ class DispatchVecEnv(VecEnv):
                 core.reset(np.flatnonzero(ended[rows]), self._rng)
             self._returns[ended], self._lengths[ended] = 0.0, 0
         return self._observations(), reward.astype(np.float32), ended, infos
+
+    def _potential(self) -> np.ndarray[Any, Any]:
+        if self._potentials is None:
+            return np.zeros(self.num_envs)
+        socs = [core.soc @ core.case.fleet.e_kwh / core.case.fleet.e_kwh.sum() for core in self.cores]
+        parts = zip(self._potentials, self.cores, socs, strict=True)
+        return np.concatenate([potential(core.step_index, soc) for potential, core, soc in parts])
 
     def _observations(self) -> np.ndarray[Any, Any]:
         return np.concatenate([core.observation for core in self.cores])

@@ -12,9 +12,10 @@ settles instead of swinging between vertices (Kelley, "The cutting-plane method 
 kWh at the slack has a negative price the programme would rather invent losses than keep to `>=`; there the newest tangent
 alone holds, as an equality.
 
-Two things are not linear and get a binary variable, in the few steps where they matter:
+What a linear programme would do twice over, in opposite directions, gets a binary variable in the few steps where that pays:
 - importing and exporting at once, where energy is dearer to sell than to buy (a fixed feed-in above a negative spot price);
-- charging and discharging at once to burn energy, where a kWh costs less than the wear of burning it.
+- charging and discharging at once to burn energy, where a kWh costs less than the wear of burning it;
+- storing more and less at the end, where a run of negative prices values missing energy below surplus energy.
 """
 
 from __future__ import annotations
@@ -163,8 +164,8 @@ def _build(task: Task) -> Any:
     m.imported = pyo.Var(m.t, bounds=(0.0, largest_exchange_kw(task)))
     m.exported = pyo.Var(m.t, bounds=(0.0, largest_exchange_kw(task)))
     m.excess = pyo.Var(m.t, list(KINDS), bounds=(0.0, None))
-    m.gained = pyo.Var(bounds=(0.0, None))
-    m.missing = pyo.Var(bounds=(0.0, None))
+    m.gained = pyo.Var(bounds=(0.0, float(fleet.e_kwh.sum())))
+    m.missing = pyo.Var(bounds=(0.0, float(fleet.e_kwh.sum())))
 
     @m.Constraint(m.t, m.b)  # type: ignore[untyped-decorator]
     def balance(m: Any, t: int, b: int) -> Any:
@@ -206,6 +207,10 @@ def _forbid_both(m: Any, task: Task) -> None:
     m.import_side = pyo.Constraint(crossed, rule=lambda m, t: m.imported[t] <= most * m.importing[t])
     m.export_side = pyo.Constraint(crossed, rule=lambda m, t: m.exported[t] <= most * (1 - m.importing[t]))
     limit = fleet.p_kw.tolist()
+    if task.stored.shortfall_eur_per_kwh < task.stored.surplus_eur_per_kwh:
+        m.gaining, capacity = pyo.Var(domain=pyo.Binary), float(fleet.e_kwh.sum())
+        m.gain_side = pyo.Constraint(expr=m.gained <= capacity * m.gaining)
+        m.missing_side = pyo.Constraint(expr=m.missing <= capacity * (1 - m.gaining))
     m.charge_side = pyo.Constraint(burning, m.b, rule=lambda m, t, b: m.charge[t, b] <= limit[b] * m.charging[t, b])
     m.discharge_side = pyo.Constraint(
         burning, m.b, rule=lambda m, t, b: m.discharge[t, b] <= limit[b] * (1 - m.charging[t, b])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.case import Case
+from gridnet.errors import InputError
 from gridnet.resources import trained_dir
 from gridnet_envs.core import Seat
 from gridnet_envs.options import Options
@@ -40,6 +41,8 @@ class Learned:
 
 
 def shipped(seeds: int) -> list[Learned]:
-    """The shipped policy as trained from the first `seeds` seeds."""
+    """The shipped policy as trained from the first `seeds` seeds. Raises `InputError` where fewer ship."""
     folders = sorted((trained_dir() / "value_ppo").glob("seed*"))
+    if len(folders) < seeds:
+        raise InputError(f"the learned policy ships from {len(folders)} training seeds, not {seeds}; ask for at most that many")
     return [Learned(folder) for folder in folders[:seeds]]

@@ -23,9 +23,13 @@ class Recipe(BaseModel):
     """Steps of each feeder between updates."""
     minibatch: int = 2048
     epochs: int = 4
-    learning_rate: float = 5e-4
+    learning_rate: float = 3e-4
     """Start value; falls to zero over the run as a half cosine."""
-    gamma: float = 0.995
+    pretrain_batches: int = Field(4000, ge=0)
+    """Batches of regression on perfect-foresight values of stored energy, before PPO; 0 = none."""
+    pretrain_rate: float = 1e-3
+    gamma: float = 0.97
+    """Low, because the reward is the regret against perfect foresight, which tells each step's loss at once."""
     gae_lambda: float = 0.95
     clip: float = 0.2
     entropy: float = 0.0

@@ -16,10 +16,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_WEEK
+from gridnet.tariff import make_prices, stored_value
 from gridnet_envs.core import Core, episode_starts
 from gridnet_envs.options import Options
-from gridnet_envs.sb3 import DispatchVecEnv
+from gridnet_envs.sb3 import DispatchVecEnv, Potential
 from gridnet_policies.rl.actor import Actor, save_actor
+from gridnet_policies.rl.foresight import Foresight, foresee
+from gridnet_policies.rl.pretrain import pretrain
 from gridnet_policies.rl.recipe import Recipe
 
 
@@ -40,12 +43,20 @@ def train(recipe: Recipe, out: Path, report: Callable[[Progress], None]) -> Path
     weights on the same machine and package versions."""
     torch.manual_seed(recipe.seed)
     cases = [load_case(name) for name in recipe.scenarios]
-    options = Options(action="value", shield=True, days=recipe.days, random_soc=True, against_idle=True)
-    env = DispatchVecEnv(cases, options, recipe.batch, recipe.seed)
+    options = Options(action="value", shield=True, days=recipe.days, random_soc=True)
+    teachers = [foresee(case) for case in cases]
+    env = DispatchVecEnv(cases, options, recipe.batch, recipe.seed, [_regret_potential(teacher) for teacher in teachers])
+    ppo = _make_ppo(recipe, env)
+    pretrain(recipe, ppo, env.cores, teachers)
     keeper = _Keeper(recipe, cases, out, report)
-    _make_ppo(recipe, env).learn(recipe.steps, callback=keeper)
+    ppo.learn(recipe.steps, callback=keeper)
     keeper.finish()
     return out
+
+
+def _regret_potential(teacher: Foresight) -> Potential:
+    """Minus the cost to go: with it, a step's reward is what it loses against perfect foresight."""
+    return lambda step, soc: -teacher.cost_at(step, soc)
 
 
 def _make_ppo(recipe: Recipe, env: DispatchVecEnv) -> PPO:
@@ -91,6 +102,10 @@ def validate(actor: Actor, case: Case, options: Options) -> float:
     for _ in range(STEPS_PER_WEEK):
         core.step(actor.act(core.observation))
         total += float(core.reward.sum())
+    prices, fleet = make_prices(case.scenario, case.series), case.fleet
+    for row, start in enumerate(starts):
+        gained_kwh = float((core.soc[row] - case.scenario.battery.soc_start) @ fleet.e_kwh)
+        total -= stored_value(prices, fleet, int(start), STEPS_PER_WEEK).cost_eur(gained_kwh)
     return total
 
 

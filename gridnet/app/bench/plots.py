@@ -1,0 +1,412 @@
+"""The benchmark's four figures, drawn without pyplot so that no global state is touched; p > 0 injects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order
+
+from gridnet.app.bench.evaluate import WeekRun
+from gridnet.app.bench.score import BOUND, REFERENCE, Score
+from gridnet.case import Case
+from gridnet.feeder import Feeder
+from gridnet.limits import make_limits
+
+Floats = NDArray[np.float64]
+Runs = Mapping[str, Sequence[WeekRun]]
+
+# Okabe and Ito's palette, told apart with any colour vision; the page swaps each for its counterpart in dark mode.
+INK, MUTED, GRID, PAPER = "#1b1d21", "#5c6168", "#dcdfe3", "#ffffff"
+PV, BATTERY, LOAD, EXCHANGE, LIMIT = "#e69f00", "#009e73", "#56b4e9", "#a3a8b0", "#d55e00"
+POLICY, PLAIN = "#0072b2", "#8b9098"
+USE = ("#b4cfe6", "#7cabd6", "#3579b8", "#0b3d7a", LIMIT)
+USE_EDGES = (0.25, 0.50, 0.75, 1.0)
+USE_LABELS = ("up to 25 %", "25 to 50 %", "50 to 75 %", "75 to 100 %", "beyond the limit")
+
+_SHOWN = 3
+_SHOWN_FIRST = ("rule", "rl", "lp", "mpc")
+_DISTINCT_SHARE = 0.8
+_HATCH = "/////"
+_MARKS = {"PV": ("^", PV), "battery": ("s", BATTERY), "transformer": ("D", PAPER), "grid above": ("*", PAPER)}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with the words that go with it."""
+
+    name: str
+    figure: Figure
+    title: str
+    """One sentence: what the figure shows."""
+    alt: str
+    """What a reader who can't see the figure needs to know."""
+    caption: str
+    """How to read the figure."""
+
+
+def number(value: float, digits: int = 0) -> str:
+    """`value` with a true minus sign, thousands set apart and no negative zero."""
+    text = f"{round(value, digits) + 0.0:,.{digits}f}"
+    return text.replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "\N{MINUS SIGN}")
+
+
+def local_day(case: Case, step: int) -> date:
+    """The local date on which `step` starts."""
+    return (case.clock.time_of(step) + timedelta(hours=case.clock.utc_offset_h)).date()
+
+
+def shown(names: Sequence[str]) -> list[str]:
+    """The few policies that get a panel of their own: rule, rl and lp where they ran, else others, in given order."""
+    rank = {name: place for place, name in enumerate(_SHOWN_FIRST)}
+    rank[REFERENCE] = len(names) + len(rank)
+    chosen = sorted(names, key=lambda name: rank.get(name, len(_SHOWN_FIRST)))[:_SHOWN]
+    return [name for name in names if name in chosen]
+
+
+def cost_plot(scores: Mapping[str, Score], weeks: int) -> Plot:
+    """Bars of cost, saving and captured share; whiskers are 95 % intervals."""
+    names = list(scores)
+    panels = {"cost (EUR)": [score.cost_eur for score in scores.values()]}
+    panels[f"saving against {REFERENCE} (EUR)"] = [score.saving_eur for score in scores.values()]
+    if any(score.captured is not None for score in scores.values()):
+        panels[f"share of the {BOUND} saving (%)"] = [100 * (score.captured or 0.0) for score in scores.values()]
+    figure = Figure(figsize=(10, 1.5 + 0.42 * len(names)), layout="constrained")
+    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    colours = [PLAIN if name == REFERENCE else POLICY for name in names]
+    for axes, (label, values) in zip(row, panels.items(), strict=True):
+        axes.barh(names, values, color=colours, height=0.62)
+        reach = _whiskers(axes, list(scores.values())) if label.startswith("share") else np.array(values)
+        for place, value in enumerate(values):
+            left = value < 0
+            end = min(value, reach[place]) if left else max(value, reach[place])
+            beside: dict[str, Any] = {"xytext": (-5 if left else 5, 0), "textcoords": "offset points"}
+            axes.annotate(number(value), (end, place), ha="right" if left else "left", va="center", **beside)
+        axes.axvline(0.0, color=MUTED, linewidth=0.8)
+        axes.margins(x=0.24)
+        axes.set_xlabel(label)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+    row[0].invert_yaxis()
+    title = _cost_title(scores, weeks)
+    figure.suptitle(title)
+    listed = "; ".join(f"{name} costs {number(score.cost_eur)} EUR" for name, score in scores.items())
+    return Plot("costs", figure, title, f"Bar chart, one bar per policy. {listed}.")
+
+
+def _whiskers(axes: Axes, scores: Sequence[Score]) -> Floats:
+    """Draws the 95 % intervals and gives the far end of each, percent."""
+    reach = np.array([100 * (score.captured or 0.0) for score in scores])
+    for place, score in enumerate(scores):
+        if score.captured is not None and score.captured_ci95 is not None:
+            ends = 100 * np.array(score.captured_ci95)
+            spread = np.maximum(0.0, [[reach[place] - ends[0]], [ends[1] - reach[place]]])
+            axes.errorbar(reach[place], place, xerr=spread, color=INK, capsize=4, linewidth=1.3)
+            reach[place] = ends[0] if reach[place] < 0 else ends[1]
+    return reach
+
+
+def _cost_title(scores: Mapping[str, Score], weeks: int) -> str:
+    rivals = {name: score for name, score in scores.items() if name not in {REFERENCE, BOUND}}
+    span = "one week" if weeks == 1 else f"{weeks} weeks"
+    if not rivals:
+        return f"What {span} cost under each policy"
+    best = max(rivals, key=lambda name: rivals[name].saving_eur)
+    captured = rivals[best].captured
+    share = "" if captured is None else f", {number(100 * captured)} % of what perfect foresight saves"
+    verb = "saves" if rivals[best].saving_eur >= 0 else "loses"
+    return f"{best} {verb} {number(abs(rivals[best].saving_eur))} EUR over {span}{share}"
+
+
+def dispatch_plot(case: Case, week: Mapping[str, WeekRun]) -> Plot:
+    """One week under a few policies: what injects, what draws, the state of charge below; spot price on top."""
+    names = shown(list(week))
+    charge = bool(case.fleet.batteries)
+    heights = [0.8, *([3.0, 0.9] if charge else [3.0]) * len(names)]
+    figure = Figure(figsize=(10, 1.3 + 0.72 * sum(heights)), layout="constrained")
+    column = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    first = week[names[0]]
+    _price_panel(column[0], case, first)
+    power = column[1 :: 2 if charge else 1]
+    for axes, name in zip(power, names, strict=True):
+        _power_panel(axes, case, week[name])
+        axes.sharey(power[0])
+    for axes, name in zip(column[2::2] if charge else [], names, strict=charge):
+        _charge_panel(axes, case, week[name])
+    _day_ticks(column[-1], case, first)
+    keys = [
+        Patch(color=PV, label="PV used"),
+        Patch(facecolor="none", edgecolor=PV, hatch=_HATCH, linewidth=0.5, label="PV curtailed"),
+        Patch(color=BATTERY, label="batteries"),
+        Patch(color=LOAD, label="loads"),
+        Patch(color=EXCHANGE, label="exchange with the grid above"),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+    since = in_words(local_day(case, first.start))
+    title = f"The week with the most sun, from {since}: above zero injects, below zero draws"
+    figure.suptitle(title)
+    sums = "; ".join(f"{name}: {_exchange_words(case, week[name])}" for name in names)
+    return Plot("dispatch", figure, title, f"Stacked areas of power over one week, a panel per policy. {sums}.")
+
+
+def _price_panel(axes: Axes, case: Case, run: WeekRun) -> None:
+    price = case.series.price_eur_per_mwh[run.start : run.start + len(run.slack_p_kw)]
+    axes.step(_hours(case, run)[:-1], price, where="post", color=INK, linewidth=1.0)
+    axes.axhline(0.0, color=MUTED, linewidth=0.8)
+    axes.set_ylabel("EUR/MWh")
+    axes.set_title(f"Spot price: {number(price.min())} to {number(price.max())} EUR/MWh")
+
+
+def _power_panel(axes: Axes, case: Case, run: WeekRun) -> None:
+    steps, batteries = len(run.slack_p_kw), case.fleet.batteries
+    middle = _hours(case, run)[:-1] + case.fleet.dt_h / 2
+    load = case.series.load_p_kw[run.start : run.start + steps]
+    above, below = np.zeros(steps), np.zeros(steps)
+    for power, colour in (
+        (run.done[:, 0, batteries:], PV),
+        (load, LOAD),
+        (run.done[:, 0, :batteries], BATTERY),
+        (run.slack_p_kw[:, None], EXCHANGE),
+    ):
+        up, down = power.clip(min=0.0).sum(axis=1), power.clip(max=0.0).sum(axis=1)
+        axes.fill_between(middle, above, above + up, color=colour, linewidth=0)
+        axes.fill_between(middle, below + down, below, color=colour, linewidth=0)
+        above, below = above + up, below + down
+    lost = _curtailed_kw(case, run)
+    hatched: dict[str, Any] = {"facecolor": "none", "edgecolor": PV, "hatch": _HATCH, "linewidth": 0.5}
+    axes.fill_between(middle, above, above + lost, where=lost > 0.05, **hatched)
+    axes.axhline(0.0, color=INK, linewidth=0.8)
+    axes.set_ylabel("power (kW)")
+    axes.set_title(f"{run.policy}: {_exchange_words(case, run)}")
+
+
+def _charge_panel(axes: Axes, case: Case, run: WeekRun) -> None:
+    fleet, hours, soc = case.fleet, _hours(case, run), 100 * run.soc
+    axes.fill_between(hours, soc.min(axis=1), soc.max(axis=1), color=BATTERY, alpha=0.25, linewidth=0)
+    axes.plot(hours, soc @ fleet.e_kwh / fleet.e_kwh.sum(), color=BATTERY, linewidth=1.3)
+    for edge in fleet.soc_window:
+        axes.axhline(100 * edge, color=MUTED, linewidth=0.8, linestyle="--")
+    axes.set_ylim(0, 100)
+    axes.set_yticks([0, 50, 100])
+    axes.set_ylabel("SoC (%)")
+
+
+def _exchange_words(case: Case, run: WeekRun) -> str:
+    slack, dt_h = run.slack_p_kw, case.fleet.dt_h
+    bought, sold = slack.clip(min=0.0).sum() * dt_h, -slack.clip(max=0.0).sum() * dt_h
+    lost = _curtailed_kw(case, run).sum() * dt_h
+    return f"imports {number(bought)} kWh, exports {number(sold)} kWh, curtails {number(lost)} kWh of PV"
+
+
+def _curtailed_kw(case: Case, run: WeekRun) -> Floats:
+    available = case.series.pv_p_kw[run.start : run.start + len(run.slack_p_kw)]
+    return np.asarray((available - run.done[:, 0, case.fleet.batteries :]).clip(min=0.0).sum(axis=1))
+
+
+def _hours(case: Case, run: WeekRun) -> Floats:
+    """(steps + 1,) hours since the run's start."""
+    return np.asarray(np.arange(len(run.slack_p_kw) + 1) * case.fleet.dt_h, dtype=np.float64)
+
+
+def _day_ticks(axes: Axes, case: Case, run: WeekRun) -> None:
+    steps = range(run.start, run.start + len(run.slack_p_kw))
+    noons = [step for step in steps if case.clock.local_step_of_day(step) == 0]
+    axes.set_xticks([(step - run.start) * case.fleet.dt_h for step in noons])
+    axes.set_xticklabels([f"{local_day(case, step):%a} {local_day(case, step).day}" for step in noons], ha="left")
+    axes.set_xlim(0, len(steps) * case.fleet.dt_h)
+    axes.set_xlabel(f"local time (UTC{case.clock.utc_offset_h:+g} h); each mark is midnight")
+
+
+def in_words(date_: date) -> str:
+    """Such as 18 July 2016."""
+    return f"{date_.day} {date_:%B %Y}"
+
+
+def limits_plot(case: Case, week: Mapping[str, WeekRun]) -> Plot:
+    """Lowest and highest bus voltage, and the highest loading of lines and of transformers, against their limits."""
+    figure = Figure(figsize=(10, 1.3 + 1.45 * len(week)), layout="constrained")
+    grid = figure.subplots(len(week), 2, sharex=True, sharey="col", squeeze=False)
+    limits = make_limits(case.scenario, case.feeder)
+    broken = {name: int(limits.broken(run.vm_pu, run.loading_percent).sum()) for name, run in week.items()}
+    for (left, right), run in zip(grid, week.values(), strict=True):
+        _voltage_panel(left, case, run)
+        _loading_panel(right, case, run)
+    for axes in grid[-1]:
+        _day_ticks(axes, case, next(iter(week.values())))
+    keys = [
+        Patch(color=POLICY, alpha=0.45, label="lowest to highest bus voltage"),
+        Line2D([], [], color=POLICY, label="highest line loading"),
+        Line2D([], [], color=PV, label="highest transformer loading"),
+        Line2D([], [], color=LIMIT, linestyle="--", label="limit"),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys))
+    kept = [name for name, steps in broken.items() if not steps]
+    title = "In the same week every policy keeps every limit"
+    if len(kept) < len(week):
+        title = f"In the same week {len(week) - len(kept)} of {len(week)} policies break a limit"
+    figure.suptitle(title)
+    counted = "; ".join(f"{name} breaks a limit in {steps} steps" for name, steps in broken.items())
+    return Plot("limits", figure, title, f"Bus voltage and loading over one week, a row per policy. {counted}.")
+
+
+def _voltage_panel(axes: Axes, case: Case, run: WeekRun) -> None:
+    limits = make_limits(case.scenario, case.feeder)
+    vm_pu = run.vm_pu[:, np.isfinite(limits.vm_max_pu)]
+    lowest, highest = vm_pu.min(axis=1), vm_pu.max(axis=1)
+    axes.fill_between(_hours(case, run)[:-1], lowest, highest, color=POLICY, alpha=0.45, linewidth=0.6)
+    for edge, above in ((case.scenario.limits.vm_max_pu, False), (case.scenario.limits.vm_min_pu, True)):
+        _limit_line(axes, edge, f"limit {edge:.2f} pu", above)
+    axes.margins(y=0.12)
+    axes.set_ylabel("voltage (pu)")
+    axes.set_title(f"{run.policy}: {lowest.min():.3f} to {highest.max():.3f} pu")
+
+
+def _loading_panel(axes: Axes, case: Case, run: WeekRun) -> None:
+    lines, parts = len(case.feeder.line_name), []
+    limits = case.scenario.limits
+    for kind, loading, colour, limit in (
+        ("lines", run.loading_percent[:, :lines], POLICY, limits.line_percent),
+        ("transformers", run.loading_percent[:, lines:], PV, limits.trafo_percent),
+    ):
+        if loading.any():
+            axes.plot(_hours(case, run)[:-1], loading.max(axis=1), color=colour, linewidth=0.9)
+            _limit_line(axes, limit, f"limit {limit:g} %", False)
+            parts.append(f"{kind} up to {number(loading.max())} %")
+    axes.set_ylim(bottom=0)
+    axes.margins(y=0.12)
+    axes.set_ylabel("loading (%)")
+    axes.set_title(f"{run.policy}: {', '.join(parts) or 'no line has a rating'}")
+
+
+def _limit_line(axes: Axes, edge: float, label: str, above: bool) -> None:
+    axes.axhline(edge, color=LIMIT, linewidth=1.2, linestyle="--")
+    beside: dict[str, Any] = {"xytext": (0, 2 if above else -2), "textcoords": "offset points", "ha": "right"}
+    axes.annotate(label, (1, edge), xycoords=("axes fraction", "data"), va="bottom" if above else "top", **beside)
+
+
+def map_plot(case: Case, runs: Runs) -> Plot:
+    """The network under a few policies: how much of its limit each bus and branch used at worst, over all weeks."""
+    names = shown(list(runs))
+    figure = Figure(figsize=(10, 4.9 if len(names) > 1 else 6.0), layout="constrained")
+    worst = []
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        bus_use, branch_use = limit_use(case, runs[name])
+        _draw_network(figure, axes, case.feeder, bus_use, branch_use)
+        worst.append(f"{name}: {_worst_words(case.feeder, bus_use, branch_use)}")
+        axes.set_title(worst[-1].replace(": ", "\n").replace("; ", "\n"))
+    keys = [Line2D([], [], color=colour, linewidth=5, label=USE_LABELS[k]) for k, colour in enumerate(USE)]
+    for label, (marker, colour) in _MARKS.items():
+        keys.append(Line2D([], [], linestyle="", marker=marker, color=colour, markeredgecolor=INK, label=label))
+    figure.legend(handles=keys, loc="outside lower center", ncols=5)
+    title = "How much of its limit each bus and each line used at worst, over all weeks"
+    figure.suptitle(title)
+    return Plot("map", figure, title, f"Maps of the network, one per policy. {'. '.join(worst)}.")
+
+
+def limit_use(case: Case, runs: Sequence[WeekRun]) -> tuple[Floats, Floats]:
+    """Worst share of the limit used, 1 = at it: (buses,) voltage deviation, NaN if unlimited; (branches,) loading."""
+    limits = make_limits(case.scenario, case.feeder)
+    free = ~np.isfinite(limits.vm_max_pu)
+    highest = np.max([run.vm_pu.max(axis=0) for run in runs], axis=0)
+    lowest = np.min([run.vm_pu.min(axis=0) for run in runs], axis=0)
+    use = np.maximum((highest - 1.0) / (limits.vm_max_pu - 1.0), (1.0 - lowest) / (1.0 - limits.vm_min_pu))
+    loading = np.max([run.loading_percent.max(axis=0) for run in runs], axis=0)
+    return np.where(free, np.nan, use), loading / limits.percent
+
+
+def _worst_words(feeder: Feeder, bus_use: Floats, branch_use: Floats) -> str:
+    branches = (*feeder.line_name, *feeder.trafo_name)
+    parts = []
+    for kind, use, names in (("voltage", bus_use, feeder.bus_name), ("loading", branch_use, branches)):
+        if use.size and np.nanmax(use) > 0:
+            at = int(np.nanargmax(use))
+            parts.append(f"{kind} {number(100 * use[at])} % of its limit at {names[at][:28]}")
+    return "; ".join(parts)
+
+
+def _draw_network(figure: Figure, axes: Axes, feeder: Feeder, bus_use: Floats, branch_use: Floats) -> None:
+    place = bus_positions(feeder)
+    ends = np.concatenate([feeder.line_bus, feeder.trafo_bus])
+    closed = np.asarray((feeder.model.branch_node >= 0).all(axis=1))
+    colours = [USE[int(kind)] if live else GRID for kind, live in zip(_kinds(branch_use), closed, strict=True)]
+    styles = ["-" if live else ":" for live in closed]
+    axes.add_collection(LineCollection(list(place[ends]), colors=colours, linestyles=styles, linewidths=2.6))
+    size = float(np.clip(1500 / len(place), 14, 55))
+    limited = np.isfinite(bus_use)
+    fill = [USE[int(kind)] if known else PAPER for kind, known in zip(_kinds(bus_use), limited, strict=True)]
+    here: dict[str, Any] = {"edgecolors": INK, "linewidths": 0.7, "transform": axes.transData}
+    axes.scatter(place[:, 0], place[:, 1], s=size, c=fill, zorder=3, **here)
+    middle = place[feeder.trafo_bus].mean(axis=1)
+    at_slack = place[[feeder.slack_bus]]
+    aside, inches = size**0.5 / 72, figure.dpi_scale_trans
+    for kind, spots, scale, shift in (
+        ("transformer", middle, 1.0, (0.0, 0.0)),
+        ("grid above", at_slack, 2.5, (0.0, 0.0)),
+        ("PV", place[np.unique(feeder.pv_bus)], 0.7, (aside, aside)),
+        ("battery", place[np.unique(feeder.battery_bus)], 0.7, (-aside, aside)),
+    ):
+        marker, colour = _MARKS[kind]
+        here["transform"] = axes.transData + ScaledTranslation(shift[0], shift[1], inches)
+        axes.scatter(spots[:, 0], spots[:, 1], s=scale * size, marker=marker, c=colour, zorder=4, **here)
+    axes.margins(0.08)
+    axes.set_axis_off()
+
+
+def _kinds(use: Floats) -> NDArray[np.int64]:
+    return np.digitize(np.nan_to_num(use), (*USE_EDGES[:-1], USE_EDGES[-1] + 1e-3), right=True)
+
+
+def bus_positions(feeder: Feeder) -> Floats:
+    """(buses, 2) places for drawing, in the unit square: the network's own coordinates, or a tree laid out from the
+    connection point where too many of them coincide or are missing. Across a transformer two buses never coincide."""
+    own = feeder.bus_xy
+    usable = bool(np.isfinite(own).all()) and len(np.unique(own, axis=0)) >= _DISTINCT_SHARE * len(own)
+    place = own if usable else _tree(feeder)
+    extent = np.ptp(place, axis=0)
+    place = (place - place.min(axis=0)) / np.where(extent > 0, extent, 1.0)
+    for upper, lower in feeder.trafo_bus:
+        if np.allclose(place[upper], place[lower]):
+            place[upper] += np.sign(place[upper] - 0.5 + 1e-9) * 0.09
+    return np.asarray(place)
+
+
+def _tree(feeder: Feeder) -> Floats:
+    """Depth from the connection point to the right; each subtree has rows of its own, as many as it has leaves."""
+    order, parent = _breadth_first(feeder)
+    depth, leaves, top = np.zeros(len(order)), np.zeros(len(order)), np.zeros(len(order))
+    for bus in order[:0:-1]:
+        leaves[bus] = max(leaves[bus], 1.0)
+        leaves[parent[bus]] += leaves[bus]
+    free = top.copy()
+    for bus in order[1:]:
+        depth[bus], top[bus] = depth[parent[bus]] + 1, free[parent[bus]]
+        free[bus] = top[bus]
+        free[parent[bus]] += leaves[bus]
+    return np.column_stack([depth, -(top + leaves / 2)])
+
+
+def _breadth_first(feeder: Feeder) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Buses in order of visit from the connection point, which is also the parent of those that nothing reaches, and
+    each one's parent."""
+    node, buses = feeder.model.bus_node, len(feeder.bus_name)
+    closed = (feeder.model.branch_node >= 0).all(axis=1)
+    by_node = np.argsort(node, kind="stable")
+    fused = (node[by_node][1:] == node[by_node][:-1]) & (node[by_node][1:] >= 0)
+    ends = np.concatenate([feeder.line_bus, feeder.trafo_bus])[closed]
+    ends = np.concatenate([ends, np.column_stack([by_node[:-1], by_node[1:]])[fused]])
+    graph = coo_array((np.ones(len(ends)), ends.T), shape=(buses, buses)).tocsr()
+    order, parent = breadth_first_order(graph, feeder.slack_bus, directed=False)
+    stray = np.setdiff1d(np.arange(buses), order)
+    parent[stray] = feeder.slack_bus
+    return np.concatenate([order, stray]).astype(np.int64), parent.astype(np.int64)

@@ -1,0 +1,150 @@
+"""`gridnet bench --speed`: medians on this machine, one thread, beside a reference measured in the same run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import gymnasium
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from gridnet import simulate
+from gridnet.app.bench.table import aligned
+from gridnet.case import Case, load_case
+from gridnet.dispatch import idle
+from gridnet.network import reference_flow
+from gridnet.scenario import NetworkSource, Scenario
+from gridnet_envs.options import Options
+from gridnet_envs.vector import DispatchVectorEnv
+from gridnet_policies.lp import PerfectForesightLp
+
+_MV_CODE = "1-MV-comm--0-sw"
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure. `ratio` compares with the reference of its kind in the same run; `target` is what we aim for."""
+
+    name: str
+    value: float
+    unit: str
+    target: str = ""
+    ratio: float | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values, rounded to four digits."""
+        return {key: float(f"{part:.4g}") if isinstance(part, float) else part for key, part in asdict(self).items()}
+
+
+def measure(say: Callable[[str], None]) -> list[Figure]:
+    """Measures everything; `say` is told what is being measured. Kernels are compiled before the clock starts."""
+    figures: list[Figure] = []
+    with threadpool_limits(limits=1):
+        for what, part in (
+            ("power flow", _power_flow),
+            ("a year of steps", _years),
+            ("environments", _environments),
+            ("learning", _learning),
+            ("optimiser", _optimiser),
+        ):
+            say(f"measuring {what}")
+            figures.extend(part())
+    return figures
+
+
+def speed_table(figures: list[Figure]) -> str:
+    """The figures as a table."""
+    rows = [["measure", "value", "unit", "target", "against reference"]]
+    for one in figures:
+        ratio = "" if one.ratio is None else f"{one.ratio:,.0f} x" if one.ratio >= 10 else f"{one.ratio:.2f} x"
+        rows.append([one.name, f"{one.value:,.4g}" if one.value < 1e4 else f"{one.value:,.0f}", one.unit, one.target, ratio])
+    return aligned(rows)
+
+
+def _median_s(work: Callable[[], object], repeats: int) -> float:
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def _points(case: Case, count: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    rng = np.random.default_rng(0)
+    shape = (count, case.params.buses)
+    return rng.uniform(-5.0, 5.0, shape), rng.uniform(-1.0, 1.0, shape)
+
+
+def _power_flow() -> list[Figure]:
+    case = load_case("semiurb4")
+    p_kw, q_kvar = _points(case, 4096)
+    # One call solves three points and builds the network once: the build is measured alone and taken off.
+    build = _median_s(lambda: reference_flow(case.scenario, p_kw[:0], q_kvar[:0]), 3)
+    reference = (_median_s(lambda: reference_flow(case.scenario, p_kw[:3], q_kvar[:3]), 3) - build) / 3
+    single = _median_s(lambda: case.power_flow.solve(p_kw[0], q_kvar[0]), 5000)
+    batched = _median_s(lambda: case.power_flow.solve(p_kw, q_kvar), 20) / len(p_kw)
+    return [
+        Figure("pandapower.runpp, 44 buses (reference)", reference * 1e6, "us"),
+        Figure("power flow, one point, 44 buses", single * 1e6, "us", "<= 10", reference / single),
+        Figure("power flow, batch of 4096, 44 buses", batched * 1e6, "us", "<= 4", reference / batched),
+    ]
+
+
+def _years() -> list[Figure]:
+    mv = Scenario(name="mv", title=_MV_CODE, network=NetworkSource(simbench=_MV_CODE))
+    figures = []
+    for case, target in ((load_case("rural1"), "<= 0.3"), (load_case(mv), "<= 0.6")):
+        steps = case.clock.steps
+        soc = np.full((steps, case.fleet.batteries), case.scenario.battery.soc_start)
+        state = simulate.State(np.arange(steps), soc)
+        asked = idle(steps, case.fleet.batteries, case.fleet.devices)
+        year = _median_s(lambda s=state, a=asked, c=case: simulate.step(s, a, c.params), 5)  # type: ignore[misc]
+        figures.append(Figure(f"{steps} steps of {case.scenario.title}, {case.params.buses} buses", year, "s", target))
+    return figures
+
+
+def _environments() -> list[Figure]:
+    single = gymnasium.make("gridnet_envs:gridnet/Dispatch-v0", scenario="semiurb4")
+    batched = DispatchVectorEnv(_BATCH, "semiurb4")
+    single.reset(seed=0)
+    batched.reset(seed=0)
+    single.action_space.seed(0)
+    batched.action_space.seed(0)
+    actions = [single.action_space.sample() for _ in range(96)]
+    batch_actions = [batched.action_space.sample() for _ in range(96)]
+
+    def one_day() -> None:
+        single.reset()
+        for action in actions:
+            single.step(action)
+
+    def one_batched_day() -> None:
+        for action in batch_actions:
+            batched.step(action)
+
+    alone, together = _median_s(one_day, 20) / 96, _median_s(one_batched_day, 10) / (96 * _BATCH)
+    return [
+        Figure("environment steps, gymnasium.make, semiurb4", 1 / alone, "1/s", ">= 5,000"),
+        Figure("environment steps, batch of 256, semiurb4", 1 / together, "1/s", ">= 100,000", alone / together),
+    ]
+
+
+def _learning() -> list[Figure]:
+    # Imported here because torch takes seconds to load.
+    from gridnet_policies.rl.speed import ppo_steps_per_s
+
+    rate = ppo_steps_per_s(load_case("semiurb4"), Options(), _BATCH)
+    return [Figure("PPO learning end to end, batch of 256, semiurb4", rate, "1/s", ">= 10,000")]
+
+
+def _optimiser() -> list[Figure]:
+    case = load_case("rural1")
+    planner = PerfectForesightLp()
+    week = _median_s(lambda: planner.prepare(case, 29 * 672, 672), 3)
+    return [Figure("perfect-foresight LP, rural1, a summer week", week, "s")]
