@@ -3,9 +3,9 @@
 The neighbourhood is settled as one at its connection point, the slack bus: what its members exchange among themselves is
 not billed, network losses are (they are imported). Prices are in EUR per kWh, `p > 0` at the slack imports.
 
-Stored energy at the end of a run counts, so that no policy gains by ending empty: energy missing against the start is
-bought back at the run's mean import price (charging loss and wear included), surplus energy is sold at the run's mean
-export price (discharging loss and wear included).
+Stored energy at the end of a run counts, so that no policy gains by ending empty: energy missing against the start costs
+what it would have saved at the run's mean import price, surplus energy earns what it would have sold for at the run's mean
+export price, both after discharging loss and wear.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ def make_prices(scenario: Scenario, series: Series) -> Prices:
 
 def stored_value(prices: Prices, fleet: Fleet, start: int, steps: int) -> StoredValue:
     """The value of stored energy at the end of the run over `[start, start + steps)`."""
-    charge, discharge = fleet.efficiency
-    run = slice(start, start + steps)
-    surplus = float(np.mean(prices.export_eur_per_kwh[run])) * discharge - prices.wear_eur_per_kwh * discharge
-    shortfall = (float(np.mean(prices.import_eur_per_kwh[run])) + prices.wear_eur_per_kwh) / charge
-    return StoredValue(shortfall_eur_per_kwh=max(shortfall, surplus), surplus_eur_per_kwh=max(0.0, surplus))
+    discharge, run = fleet.efficiency[1], slice(start, start + steps)
+    saved = discharge * (float(np.mean(prices.import_eur_per_kwh[run])) - prices.wear_eur_per_kwh)
+    sold = discharge * (float(np.mean(prices.export_eur_per_kwh[run])) - prices.wear_eur_per_kwh)
+    return StoredValue(shortfall_eur_per_kwh=max(saved, sold, 0.0), surplus_eur_per_kwh=max(sold, 0.0))

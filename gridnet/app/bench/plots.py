@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,10 +35,10 @@ USE = ("#b4cfe6", "#7cabd6", "#3579b8", "#0b3d7a", LIMIT)
 USE_EDGES = (0.25, 0.50, 0.75, 1.0)
 USE_LABELS = ("up to 25 %", "25 to 50 %", "50 to 75 %", "75 to 100 %", "beyond the limit")
 
-_SHOWN = 3
+_SHOWN, _LABEL, _HATCH = 3, 24, "/////"
 _SHOWN_FIRST = ("rule", "rl", "lp", "mpc")
 _DISTINCT_SHARE = 0.8
-_HATCH = "/////"
+_NEAR = 0.01
 _MARKS = {"PV": ("^", PV), "battery": ("s", BATTERY), "transformer": ("D", PAPER), "grid above": ("*", PAPER)}
 
 
@@ -52,8 +52,15 @@ class Plot:
     """One sentence: what the figure shows."""
     alt: str
     """What a reader who can't see the figure needs to know."""
-    caption: str
-    """How to read the figure."""
+
+
+class LimitUse(NamedTuple):
+    """The worst share of each limit that is used, 1 = at it."""
+
+    bus: Floats
+    """(buses,) of the allowed voltage deviation, NaN where there is no limit."""
+    branch: Floats
+    """(branches,) of the allowed loading."""
 
 
 def number(value: float, digits: int = 0) -> str:
@@ -75,7 +82,7 @@ def shown(names: Sequence[str]) -> list[str]:
     return [name for name in names if name in chosen]
 
 
-def cost_plot(scores: Mapping[str, Score], weeks: int) -> Plot:
+def cost_plot(scores: Mapping[str, Score], title: str) -> Plot:
     """Bars of cost, saving and captured share; whiskers are 95 % intervals."""
     names = list(scores)
     panels = {"cost (EUR)": [score.cost_eur for score in scores.values()]}
@@ -84,7 +91,7 @@ def cost_plot(scores: Mapping[str, Score], weeks: int) -> Plot:
         panels[f"share of the {BOUND} saving (%)"] = [100 * (score.captured or 0.0) for score in scores.values()]
     figure = Figure(figsize=(10, 1.5 + 0.42 * len(names)), layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    colours = [PLAIN if name == REFERENCE else POLICY for name in names]
+    colours = [PLAIN if name in {REFERENCE, BOUND} else POLICY for name in names]
     for axes, (label, values) in zip(row, panels.items(), strict=True):
         axes.barh(names, values, color=colours, height=0.62)
         reach = _whiskers(axes, list(scores.values())) if label.startswith("share") else np.array(values)
@@ -99,7 +106,6 @@ def cost_plot(scores: Mapping[str, Score], weeks: int) -> Plot:
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
     row[0].invert_yaxis()
-    title = _cost_title(scores, weeks)
     figure.suptitle(title)
     listed = "; ".join(f"{name} costs {number(score.cost_eur)} EUR" for name, score in scores.items())
     return Plot("costs", figure, title, f"Bar chart, one bar per policy. {listed}.")
@@ -112,28 +118,17 @@ def _whiskers(axes: Axes, scores: Sequence[Score]) -> Floats:
         if score.captured is not None and score.captured_ci95 is not None:
             ends = 100 * np.array(score.captured_ci95)
             spread = np.maximum(0.0, [[reach[place] - ends[0]], [ends[1] - reach[place]]])
-            axes.errorbar(reach[place], place, xerr=spread, color=INK, capsize=4, linewidth=1.3)
+            if spread.any():
+                axes.errorbar(reach[place], place, xerr=spread, color=INK, capsize=4, linewidth=1.3)
             reach[place] = ends[0] if reach[place] < 0 else ends[1]
     return reach
 
 
-def _cost_title(scores: Mapping[str, Score], weeks: int) -> str:
-    rivals = {name: score for name, score in scores.items() if name not in {REFERENCE, BOUND}}
-    span = "one week" if weeks == 1 else f"{weeks} weeks"
-    if not rivals:
-        return f"What {span} cost under each policy"
-    best = max(rivals, key=lambda name: rivals[name].saving_eur)
-    captured = rivals[best].captured
-    share = "" if captured is None else f", {number(100 * captured)} % of what perfect foresight saves"
-    verb = "saves" if rivals[best].saving_eur >= 0 else "loses"
-    return f"{best} {verb} {number(abs(rivals[best].saving_eur))} EUR over {span}{share}"
-
-
 def dispatch_plot(case: Case, week: Mapping[str, WeekRun]) -> Plot:
-    """One week under a few policies: what injects, what draws, the state of charge below; spot price on top."""
+    """One week under a few policies: spot price, what injects and what draws, and the state of charge."""
     names = shown(list(week))
     charge = bool(case.fleet.batteries)
-    heights = [0.8, *([3.0, 0.9] if charge else [3.0]) * len(names)]
+    heights = [1.1, *([3.0, 0.9] if charge else [3.0]) * len(names)]
     figure = Figure(figsize=(10, 1.3 + 0.72 * sum(heights)), layout="constrained")
     column = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     first = week[names[0]]
@@ -141,7 +136,9 @@ def dispatch_plot(case: Case, week: Mapping[str, WeekRun]) -> Plot:
     power = column[1 :: 2 if charge else 1]
     for axes, name in zip(power, names, strict=True):
         _power_panel(axes, case, week[name])
-        axes.sharey(power[0])
+    reach = max(abs(edge) for axes in power for edge in axes.get_ylim())
+    for axes in power:
+        axes.set_ylim(-reach, reach)
     for axes, name in zip(column[2::2] if charge else [], names, strict=charge):
         _charge_panel(axes, case, week[name])
     _day_ticks(column[-1], case, first)
@@ -165,6 +162,7 @@ def _price_panel(axes: Axes, case: Case, run: WeekRun) -> None:
     axes.step(_hours(case, run)[:-1], price, where="post", color=INK, linewidth=1.0)
     axes.axhline(0.0, color=MUTED, linewidth=0.8)
     axes.set_ylabel("EUR/MWh")
+    axes.margins(y=0.15)
     axes.set_title(f"Spot price: {number(price.min())} to {number(price.max())} EUR/MWh")
 
 
@@ -275,16 +273,17 @@ def _voltage_panel(axes: Axes, case: Case, run: WeekRun) -> None:
 def _loading_panel(axes: Axes, case: Case, run: WeekRun) -> None:
     lines, parts = len(case.feeder.line_name), []
     limits = case.scenario.limits
-    for kind, loading, colour, limit in (
-        ("lines", run.loading_percent[:, :lines], POLICY, limits.line_percent),
-        ("transformers", run.loading_percent[:, lines:], PV, limits.trafo_percent),
+    for limit in sorted({limits.line_percent, limits.trafo_percent}):
+        _limit_line(axes, limit, f"limit {limit:g} %", True)
+    for kind, loading, colour in (
+        ("lines", run.loading_percent[:, :lines], POLICY),
+        ("transformers", run.loading_percent[:, lines:], PV),
     ):
         if loading.any():
             axes.plot(_hours(case, run)[:-1], loading.max(axis=1), color=colour, linewidth=0.9)
-            _limit_line(axes, limit, f"limit {limit:g} %", False)
             parts.append(f"{kind} up to {number(loading.max())} %")
+    axes.margins(y=0.3)
     axes.set_ylim(bottom=0)
-    axes.margins(y=0.12)
     axes.set_ylabel("loading (%)")
     axes.set_title(f"{run.policy}: {', '.join(parts) or 'no line has a rating'}")
 
@@ -295,16 +294,16 @@ def _limit_line(axes: Axes, edge: float, label: str, above: bool) -> None:
     axes.annotate(label, (1, edge), xycoords=("axes fraction", "data"), va="bottom" if above else "top", **beside)
 
 
-def map_plot(case: Case, runs: Runs) -> Plot:
+def map_plot(feeder: Feeder, use: Mapping[str, LimitUse]) -> Plot:
     """The network under a few policies: how much of its limit each bus and branch used at worst, over all weeks."""
-    names = shown(list(runs))
+    names = shown(list(use))
     figure = Figure(figsize=(10, 4.9 if len(names) > 1 else 6.0), layout="constrained")
     worst = []
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        bus_use, branch_use = limit_use(case, runs[name])
-        _draw_network(figure, axes, case.feeder, bus_use, branch_use)
-        worst.append(f"{name}: {_worst_words(case.feeder, bus_use, branch_use)}")
-        axes.set_title(worst[-1].replace(": ", "\n").replace("; ", "\n"))
+        _draw_network(figure, axes, feeder, use[name])
+        most = _most_used(feeder, use[name])
+        worst.append(f"{name}: {'; '.join(most)}")
+        axes.set_title("\n".join([name, *most]), fontsize=8.5)
     keys = [Line2D([], [], color=colour, linewidth=5, label=USE_LABELS[k]) for k, colour in enumerate(USE)]
     for label, (marker, colour) in _MARKS.items():
         keys.append(Line2D([], [], linestyle="", marker=marker, color=colour, markeredgecolor=INK, label=label))
@@ -314,45 +313,32 @@ def map_plot(case: Case, runs: Runs) -> Plot:
     return Plot("map", figure, title, f"Maps of the network, one per policy. {'. '.join(worst)}.")
 
 
-def limit_use(case: Case, runs: Sequence[WeekRun]) -> tuple[Floats, Floats]:
-    """Worst share of the limit used, 1 = at it: (buses,) voltage deviation, NaN if unlimited; (branches,) loading."""
-    limits = make_limits(case.scenario, case.feeder)
-    free = ~np.isfinite(limits.vm_max_pu)
-    highest = np.max([run.vm_pu.max(axis=0) for run in runs], axis=0)
-    lowest = np.min([run.vm_pu.min(axis=0) for run in runs], axis=0)
-    use = np.maximum((highest - 1.0) / (limits.vm_max_pu - 1.0), (1.0 - lowest) / (1.0 - limits.vm_min_pu))
-    loading = np.max([run.loading_percent.max(axis=0) for run in runs], axis=0)
-    return np.where(free, np.nan, use), loading / limits.percent
-
-
-def _worst_words(feeder: Feeder, bus_use: Floats, branch_use: Floats) -> str:
+def _most_used(feeder: Feeder, worst: LimitUse) -> list[str]:
     branches = (*feeder.line_name, *feeder.trafo_name)
-    parts = []
-    for kind, use, names in (("voltage", bus_use, feeder.bus_name), ("loading", branch_use, branches)):
-        if use.size and np.nanmax(use) > 0:
+    found = []
+    for kind, use, names in (("voltage", worst.bus, feeder.bus_name), ("loading", worst.branch, branches)):
+        if np.nan_to_num(use).max(initial=0.0) > 0:
             at = int(np.nanargmax(use))
-            parts.append(f"{kind} {number(100 * use[at])} % of its limit at {names[at][:28]}")
-    return "; ".join(parts)
+            found.append(f"{number(100 * use[at])} % of the {kind} limit: {names[at][:_LABEL]}")
+    return found
 
 
-def _draw_network(figure: Figure, axes: Axes, feeder: Feeder, bus_use: Floats, branch_use: Floats) -> None:
+def _draw_network(figure: Figure, axes: Axes, feeder: Feeder, worst: LimitUse) -> None:
     place = bus_positions(feeder)
     ends = np.concatenate([feeder.line_bus, feeder.trafo_bus])
     closed = np.asarray((feeder.model.branch_node >= 0).all(axis=1))
-    colours = [USE[int(kind)] if live else GRID for kind, live in zip(_kinds(branch_use), closed, strict=True)]
+    colours = [USE[int(kind)] if live else GRID for kind, live in zip(_kinds(worst.branch), closed, strict=True)]
     styles = ["-" if live else ":" for live in closed]
     axes.add_collection(LineCollection(list(place[ends]), colors=colours, linestyles=styles, linewidths=2.6))
     size = float(np.clip(1500 / len(place), 14, 55))
-    limited = np.isfinite(bus_use)
-    fill = [USE[int(kind)] if known else PAPER for kind, known in zip(_kinds(bus_use), limited, strict=True)]
+    limited = np.isfinite(worst.bus)
+    fill = [USE[int(kind)] if known else PAPER for kind, known in zip(_kinds(worst.bus), limited, strict=True)]
     here: dict[str, Any] = {"edgecolors": INK, "linewidths": 0.7, "transform": axes.transData}
     axes.scatter(place[:, 0], place[:, 1], s=size, c=fill, zorder=3, **here)
-    middle = place[feeder.trafo_bus].mean(axis=1)
-    at_slack = place[[feeder.slack_bus]]
     aside, inches = size**0.5 / 72, figure.dpi_scale_trans
     for kind, spots, scale, shift in (
-        ("transformer", middle, 1.0, (0.0, 0.0)),
-        ("grid above", at_slack, 2.5, (0.0, 0.0)),
+        ("transformer", place[feeder.trafo_bus].mean(axis=1), 1.0, (0.0, 0.0)),
+        ("grid above", place[[feeder.slack_bus]], 2.5, (0.0, 0.0)),
         ("PV", place[np.unique(feeder.pv_bus)], 0.7, (aside, aside)),
         ("battery", place[np.unique(feeder.battery_bus)], 0.7, (-aside, aside)),
     ):
@@ -368,16 +354,16 @@ def _kinds(use: Floats) -> NDArray[np.int64]:
 
 
 def bus_positions(feeder: Feeder) -> Floats:
-    """(buses, 2) places for drawing, in the unit square: the network's own coordinates, or a tree laid out from the
-    connection point where too many of them coincide or are missing. Across a transformer two buses never coincide."""
+    """(buses, 2) places in the unit square: the network's own coordinates, or a tree where too many of them coincide.
+    The upper bus of a transformer never hides another."""
     own = feeder.bus_xy
     usable = bool(np.isfinite(own).all()) and len(np.unique(own, axis=0)) >= _DISTINCT_SHARE * len(own)
     place = own if usable else _tree(feeder)
     extent = np.ptp(place, axis=0)
     place = (place - place.min(axis=0)) / np.where(extent > 0, extent, 1.0)
     for upper, lower in feeder.trafo_bus:
-        if np.allclose(place[upper], place[lower]):
-            place[upper] += np.sign(place[upper] - 0.5 + 1e-9) * 0.09
+        if (np.abs(place - place[upper]).max(axis=1) < _NEAR).sum() > 1:
+            place[upper] = place[lower] + (0.0, 0.12 if place[lower, 1] >= 0.5 else -0.12)
     return np.asarray(place)
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,11 +18,12 @@ from markupsafe import Markup
 
 from gridnet.app.bench import plots
 from gridnet.app.bench.evaluate import WeekRun
-from gridnet.app.bench.plots import Plot, Runs, in_words, local_day, number
+from gridnet.app.bench.plots import LimitUse, Plot, Runs, in_words, local_day, number
 from gridnet.app.bench.score import BOUND, REFERENCE, Score
 from gridnet.case import Case
 from gridnet.clock import is_held_out
 from gridnet.errors import InputError
+from gridnet.limits import make_limits
 
 TEMPLATE = "report.html.j2"
 
@@ -49,28 +51,29 @@ COLUMNS: Mapping[str, Column] = {
     "cost_eur": Column(
         "cost",
         "EUR",
-        "All weeks together: energy bought less energy sold at the connection point, battery wear, carbon where it has a "
-        "price, and the value of what the batteries hold more or less than at the start. Below zero the neighbourhood earns.",
+        "All weeks together: energy bought less energy sold at the connection point, battery wear, carbon where it has "
+        "a price, and the value of what the batteries hold more or less than at the start. Below zero it is earned.",
     ),
     "saving_eur": Column("saving", "EUR", f"How much less that is than under {REFERENCE}, whose batteries rest."),
     "captured": Column(
         "captured",
         "%",
         f"The saving as a share of the saving of {BOUND}, which knows the whole week before it starts.",
-        scale=100.0,
+        1,
+        100.0,
     ),
     "captured_ci95": Column(
         "captured, 95 % interval",
         "%",
-        "The range in which that share would lie 95 times in 100 if the weeks (and training seeds, where there are several) "
-        "were drawn anew from those at hand. Few weeks make it rough.",
-        scale=100.0,
+        "The range that holds this share 95 times in 100 when the weeks (and training seeds, where there are several) "
+        "are drawn anew from those at hand. Few weeks make it rough.",
+        1,
+        100.0,
     ),
     "violation_steps": Column(
         "steps beyond a limit",
         "steps",
-        "Quarter-hours in which any bus voltage or any line or transformer loading lay beyond its limit; mean over training "
-        "seeds.",
+        "Steps in which any bus voltage or any line or transformer loading lay beyond its limit; mean over seeds.",
     ),
     "worst_voltage_pu": Column("worst voltage", "pu", "The bus voltage farthest from nominal, whichever way.", 3),
     "worst_loading_percent": Column("worst loading", "%", "The highest loading of any line or transformer.", 1),
@@ -78,15 +81,28 @@ COLUMNS: Mapping[str, Column] = {
     "co2_kg": Column(
         "CO\N{SUBSCRIPT TWO}",
         "kg",
-        "Imports less exports, each times the grid's average carbon intensity at that time; below zero more is displaced "
-        "than drawn.",
+        "Imports less exports, each times the grid's average carbon intensity at that time. Below zero, more is "
+        "displaced elsewhere than caused.",
     ),
     "peak_kw": Column("peak exchange", "kW", "Largest power through the connection point, in or out."),
-    "decision_ms": Column("decision time", "ms", "Time to decide one step, preparation included; median over weeks.", 2),
+    "decision_ms": Column("decision time", "ms", "Time to decide a step, preparation included; median over weeks.", 2),
 }
 """One for each field of `Score`, in the order shown."""
 
-STYLE = {
+CAPTIONS: Mapping[str, str] = {
+    "costs": "All weeks together; a cost below zero is earned. Grey: the yardsticks, not rivals. Whiskers: 95 % "
+    "intervals over weeks and training seeds.",
+    "dispatch": "Stacked step means: what lies above zero matches what lies below, up to network losses. Hatched: "
+    "solar power that was on offer and not taken. State of charge (SoC): all batteries as one, shaded from the emptiest "
+    "to the fullest; dashed: the window they may use.",
+    "limits": "Every bus but the connection point, every rated line and transformer, at each step.",
+    "map": "Bus colour: how far its voltage strayed from nominal, as a share of what is allowed. Line colour: its "
+    "loading as a share of its limit. White: no limit; dotted: out of service. Not to scale; a network without usable "
+    "coordinates is drawn as a tree from its connection point.",
+}
+"""How to read each figure, by its name."""
+
+STYLE: dict[Any, Any] = {
     **dict.fromkeys(("axes.labelcolor", "text.color", "xtick.labelcolor", "ytick.labelcolor"), plots.INK),
     **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), plots.MUTED),
     **dict.fromkeys(("axes.spines.right", "axes.spines.top", "legend.frameon", "text.parse_math"), False),
@@ -100,21 +116,29 @@ STYLE = {
 }
 
 _THEMED = {
-    colour: name
-    for name, colour in (
-        *((name.lower(), getattr(plots, name)) for name in "INK MUTED GRID PAPER PV BATTERY LOAD EXCHANGE LIMIT POLICY PLAIN".split()),
-        *((f"use-{place}", colour) for place, colour in enumerate(plots.USE[:-1])),
-    )
-}  # fmt: skip
+    plots.INK: "ink",
+    plots.MUTED: "muted",
+    plots.GRID: "grid",
+    plots.PAPER: "paper",
+    plots.PV: "pv",
+    plots.BATTERY: "battery",
+    plots.LOAD: "load",
+    plots.EXCHANGE: "exchange",
+    plots.LIMIT: "limit",
+    plots.POLICY: "policy",
+    plots.PLAIN: "plain",
+    **{colour: f"use-{place}" for place, colour in enumerate(plots.USE[:-1])},
+}
+"""The page's name of each colour that a figure may hold; the template says what it is in light and in dark."""
 
 
 def write_report(case: Case, runs: Runs, scores: Mapping[str, Score], folder: Path) -> Path:
     """Writes `folder/index.html` and each figure as SVG and PNG; gives the page's path.
 
-    `runs` holds each policy's weeks, `scores` its verdict, in the order shown; a figure of one week takes a policy's first
-    run of it. Everything is drawn before anything is written, and each file appears whole; other files in `folder` stay.
+    `runs` holds each policy's weeks, `scores` its verdict, in the order shown; a figure of one week takes a policy's
+    first run of it. All is drawn before anything is written, and each file appears whole; other files in `folder` stay.
 
-    Raises `InputError` where `runs` and `scores` don't name the same policies, a policy has no run, or `folder` is a file.
+    Raises `InputError` where `runs` and `scores` don't name the same policies, one has no run, or `folder` is a file.
     """
     _check(runs, scores, folder)
     with mpl.rc_context():
@@ -122,10 +146,10 @@ def write_report(case: Case, runs: Runs, scores: Mapping[str, Score], folder: Pa
         mpl.rcParams.update(STYLE)
         week = sunniest(case, runs)
         drawn = [
-            plots.cost_plot(scores, len(_weeks(runs))),
+            plots.cost_plot(scores, _verdict(scores, len(_weeks(runs)))[0].rstrip(".")),
             plots.dispatch_plot(case, week),
             plots.limits_plot(case, week),
-            plots.map_plot(case, runs),
+            plots.map_plot(case.feeder, {name: limit_use(case, one) for name, one in runs.items()}),
         ]
         files = {f"{plot.name}.{kind}": _image(plot, kind) for plot in drawn for kind in ("svg", "png")}
     page = _page(case, runs, scores, [(plot, _inline(plot, files[f"{plot.name}.svg"])) for plot in drawn])
@@ -139,9 +163,21 @@ def sunniest(case: Case, runs: Runs) -> dict[str, WeekRun]:
     return {name: next(run for run in one if run.start == best) for name, one in runs.items() if best in _starts(one)}
 
 
+def limit_use(case: Case, runs: Sequence[WeekRun]) -> LimitUse:
+    """How much of each limit a policy used at worst, over all its runs."""
+    limits = make_limits(case.scenario, case.feeder)
+    free = ~np.isfinite(limits.vm_max_pu)
+    highest = np.max([run.vm_pu.max(axis=0) for run in runs], axis=0)
+    lowest = np.min([run.vm_pu.min(axis=0) for run in runs], axis=0)
+    use = np.maximum((highest - 1.0) / (limits.vm_max_pu - 1.0), (1.0 - lowest) / (1.0 - limits.vm_min_pu))
+    loading = np.max([run.loading_percent.max(axis=0) for run in runs], axis=0)
+    return LimitUse(np.where(free, np.nan, use), loading / limits.percent)
+
+
 def _check(runs: Runs, scores: Mapping[str, Score], folder: Path) -> None:
     if set(runs) != set(scores) or not runs:
-        raise InputError(f"a report needs runs and scores of the same policies, got runs of {[*runs]} and scores of {[*scores]}")
+        got = f"got runs of {', '.join(runs) or 'none'} and scores of {', '.join(scores) or 'none'}"
+        raise InputError(f"a report needs runs and scores of the same policies; {got}")
     idle = [name for name, one in runs.items() if not one]
     if idle:
         raise InputError(f"a report needs at least one week of each policy, got none of {', '.join(idle)}")
@@ -155,8 +191,8 @@ def _starts(runs: Iterable[WeekRun]) -> set[int]:
 
 def _weeks(runs: Runs) -> list[WeekRun]:
     """One run of each week, in order of time."""
-    first = {run.start: run for one in reversed(runs.values()) for run in reversed(one)}
-    return [first[start] for start in sorted(first)]
+    found = {run.start: run for one in runs.values() for run in one}
+    return [found[start] for start in sorted(found)]
 
 
 def _during(series: plots.Floats, run: WeekRun) -> plots.Floats:
@@ -177,9 +213,11 @@ def _inline(plot: Plot, svg: bytes) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{plot.name}-", text)
-    text = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img" aria-labelledby="{plot.name}-alt">', text, count=1)
+    spoken = f'role="img" aria-labelledby="{plot.name}-alt"'
+    text = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf"<svg \1 {spoken}>", text, count=1)
     text = text.replace("xlink:href", "href")
-    text = re.sub("#[0-9a-f]{6}", lambda match: f"var(--{_THEMED[match[0]]})" if match[0] in _THEMED else match[0], text)
+    for colour, name in _THEMED.items():
+        text = text.replace(colour, f"var(--{name})")
     alt = Markup('<title id="{}-alt">{}</title>').format(plot.name, plot.alt)
     opening = text.index(">") + 1
     return Markup(text[:opening]) + alt + Markup(text[opening:])
@@ -200,8 +238,8 @@ def _page(case: Case, runs: Runs, scores: Mapping[str, Score], figures: Sequence
         weeks=[_week_row(case, run) for run in _weeks(runs)],
         columns=COLUMNS,
         rows={name: asdict(score) for name, score in scores.items()},
-        verdict=_verdict(scores, len(_weeks(runs))),
-        figures=figures,
+        verdict=" ".join(_verdict(scores, len(_weeks(runs)))),
+        figures=[(plot, drawing, CAPTIONS[plot.name]) for plot, drawing in figures],
         provenance=case.series.provenance,
         reference=REFERENCE,
         bound=BOUND,
@@ -209,20 +247,20 @@ def _page(case: Case, runs: Runs, scores: Mapping[str, Score], figures: Sequence
 
 
 def _facts(case: Case) -> list[tuple[str, str]]:
-    feeder, limits = case.feeder, case.scenario.limits
+    feeder, fleet, limits = case.feeder, case.fleet, case.scenario.limits
     homes = case.scenario.households.homes_per_load
     ratings = " + ".join(f"{number(kva)} kVA" for kva in feeder.trafo_kva)
+    rated, best = feeder.pv.p_rated_kw.sum(), case.series.pv_p_kw.sum(axis=1).max(initial=0.0)
     return [
         ("Buses", number(len(feeder.bus_name))),
         ("Lines", number(len(feeder.line_name))),
         ("Transformers", f"{len(feeder.trafo_name)}: {ratings}" if ratings else "none"),
         ("Loads", number(len(feeder.load.name)) + (f", each {homes} homes" if homes > 1 else "")),
-        ("Solar plants", f"{len(feeder.pv.name)}: {number(feeder.pv.p_rated_kw.sum())} kW peak rated, "
-                         f"{number(case.series.pv_p_kw.sum(axis=1).max(initial=0.0))} kW at their best together"),
-        ("Batteries", f"{case.fleet.batteries}: {number(case.fleet.p_kw.sum())} kW, {number(case.fleet.e_kwh.sum())} kWh"),
+        ("Solar plants", f"{len(feeder.pv.name)}: {number(rated)} kW peak; together {number(best)} kW at most"),
+        ("Batteries", f"{fleet.batteries}: {number(fleet.p_kw.sum())} kW, {number(fleet.e_kwh.sum())} kWh"),
         ("Voltage limits", f"{limits.vm_min_pu:.2f} to {limits.vm_max_pu:.2f} pu"),
         ("Loading limits", f"lines {limits.line_percent:g} %, transformers {limits.trafo_percent:g} %"),
-    ]  # fmt: skip
+    ]
 
 
 def _week_row(case: Case, run: WeekRun) -> dict[str, str]:
@@ -237,23 +275,25 @@ def _week_row(case: Case, run: WeekRun) -> dict[str, str]:
     }
 
 
-def _verdict(scores: Mapping[str, Score], weeks: int) -> str:
-    """The report in two sentences; empty where there is nothing to compare."""
+def _verdict(scores: Mapping[str, Score], weeks: int) -> list[str]:
+    """The report in a few sentences, the first fit for a title."""
+    span = "one week" if weeks == 1 else f"{weeks} weeks"
     rivals = {name: score for name, score in scores.items() if name not in {REFERENCE, BOUND}}
     if not rivals:
-        return ""
+        return [f"What {span} cost under each policy."]
     name = max(rivals, key=lambda each: rivals[each].saving_eur)
-    best, span = rivals[name], "one week" if weeks == 1 else f"{weeks} weeks"
-    share = ""
-    if best.captured is not None and best.captured_ci95 is not None:
-        share = f", {COLUMNS['captured'].show(best.captured)} % of what perfect foresight saves"
-        share += f" (95 % interval {COLUMNS['captured_ci95'].show(best.captured_ci95)} %)"
+    best, show = rivals[name], COLUMNS
     change = "saves" if best.saving_eur >= 0 else "loses"
-    steps = "no step" if not best.violation_steps else f"{number(best.violation_steps, 1)} steps"
-    return (
-        f"Of the policies that can't see the future, {name} does best: over {span} it {change} "
-        f"{number(abs(best.saving_eur))} EUR against {REFERENCE}{share}. It breaks a network limit in {steps}."
-    )
+    share = ""
+    if best.captured is not None:
+        share = f", {show['captured'].show(best.captured)} % of what perfect foresight saves"
+    sentences = [f"{name} {change} {number(abs(best.saving_eur))} EUR over {span}{share}."]
+    if best.captured_ci95 is not None:
+        sentences.append(f"The 95 % interval of that share is {show['captured_ci95'].show(best.captured_ci95)} %.")
+    if len(rivals) > 1:
+        sentences.append("No other policy that decides without seeing the future saves more.")
+    steps = "in no step" if not best.violation_steps else f"in {number(best.violation_steps, 1)} steps"
+    return [*sentences, f"It breaks a network limit {steps}."]
 
 
 def _write(files: Mapping[str, bytes], folder: Path) -> None:

@@ -54,7 +54,7 @@ def predicted(limits: NetworkLimits, around: Sensitivity, moved_kw: Floats) -> F
     """The margins that the sensitivities expect when devices move by `moved_kw` (steps, devices)."""
     vm = around.vm_pu + np.einsum("tbd,td->tb", around.d_vm, moved_kw)
     loading = around.loading_percent + np.einsum("tbd,td->tb", around.d_loading, moved_kw)
-    return margins(limits, vm, loading)
+    return margins(limits, vm, np.abs(loading))
 
 
 def tolerances(limits: NetworkLimits) -> Floats:
@@ -86,13 +86,17 @@ def broken_limits(limits: NetworkLimits, margin: Floats) -> Iterator[Key]:
                     yield Key(kind, int(step), int(column))
 
 
-def cut(limits: NetworkLimits, around: Sensitivity, p_kw: Floats, key: Key) -> Cut:
-    """The linear form of one limit around the operating point with devices at `p_kw` (steps, devices)."""
+def cuts_of(limits: NetworkLimits, around: Sensitivity, p_kw: Floats, key: Key) -> tuple[Cut, ...]:
+    """The linear form of one limit around the operating point with devices at `p_kw` (steps, devices).
+
+    A loading gives two cuts: the tangent of the current's magnitude, and the same current turned around. Without the
+    second, power that is turned from export to import would seem to unload a line for ever.
+    """
     kind, step, column = key
     if kind == "loading":
-        slope, level, limit = around.d_loading[step, column], around.loading_percent[step, column], limits.percent[column]
-        return Cut(key, slope, float(limit - level + slope @ p_kw[step]))
-    sign = 100.0 if kind == "vm_max" else -100.0
-    limit = limits.vm_max_pu[column] if kind == "vm_max" else limits.vm_min_pu[column]
+        slope, limit = around.d_loading[step, column], limits.percent[column]
+        ahead = around.loading_percent[step, column] - slope @ p_kw[step]
+        return Cut(key, slope, float(limit - ahead)), Cut(key, -slope, float(limit + ahead))
+    sign, limit = (100.0, limits.vm_max_pu[column]) if kind == "vm_max" else (-100.0, limits.vm_min_pu[column])
     slope = sign * around.d_vm[step, column]
-    return Cut(key, slope, float(sign * (limit - around.vm_pu[step, column]) + slope @ p_kw[step]))
+    return (Cut(key, slope, float(sign * (limit - around.vm_pu[step, column]) + slope @ p_kw[step])),)

@@ -12,10 +12,12 @@ settles instead of swinging between vertices (Kelley, "The cutting-plane method 
 kWh at the slack has a negative price the programme would rather invent losses than keep to `>=`; there the newest tangent
 alone holds, as an equality.
 
-What a linear programme would do twice over, in opposite directions, gets a binary variable in the few steps where that pays:
-- importing and exporting at once, where energy is dearer to sell than to buy (a fixed feed-in above a negative spot price);
-- charging and discharging at once to burn energy, where a kWh costs less than the wear of burning it;
-- storing more and less at the end, where a run of negative prices values missing energy below surplus energy.
+Opposite things done at once can pay in a linear programme: charging and discharging, which burns energy (where a price is so
+negative that it beats the wear, or a full store keeps a battery from negative prices to come); importing and exporting, where
+energy is dearer to sell than to buy (a fixed feed-in above a negative spot price); ending with more and less, where a run of
+negative prices makes it pay to end empty. Where a solution does so, the direction that outweighs is kept, the other barred,
+and the programme solved again. That is a good schedule rather than a proven optimum; integer variables would prove it, at
+minutes instead of seconds.
 """
 
 from __future__ import annotations
@@ -41,8 +43,16 @@ EXCESS_EUR_PER_PERCENT_H = 1000.0
 Far above what energy is worth (a kW moves a loading by 0.01 to 1 percent), so that a limit is given up only where no
 schedule keeps it."""
 
-MIP_NODES = 2000
-"""Bound on the search for the binary variables: counted in nodes, not seconds, so that it is the same everywhere."""
+
+_Row = tuple[float | None, Any, float | None]
+"""Lower bound, body, upper bound."""
+
+
+TURNS = 4
+"""Times that directions are barred and the programme solved again, at most; what is left of both is netted."""
+
+_BOTH = 1e-6
+"""Shares of both directions above this, kW or kWh, are both in use."""
 
 
 class Solution(NamedTuple):
@@ -59,6 +69,7 @@ class ScheduleModel:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.model = _build(task)
+        self._opposite = _opposite(self.model, task)
         self._equal = np.minimum(task.import_eur_per_kwh, task.export_eur_per_kwh) < 0
         self._newest: list[Any] = []
         self._held: dict[Key, Any] = {}
@@ -68,22 +79,28 @@ class ScheduleModel:
     def follow_losses(self, around: Sensitivity, p_kw: Floats) -> None:
         """Adds the tangent of the slack power at devices `p_kw` (steps, devices)."""
         bound = around.slack_p_kw - np.einsum("td,td->t", around.d_slack_p, p_kw)
-        rows, exact = [], []
+        rows: list[_Row] = []
+        exact: list[_Row] = []
         for t in range(self.task.steps):
             slope = around.d_slack_p[t][self._device_column[t]] * self._device_sign[t]
             body = LinearExpression(
                 linear_coefs=[1.0, -1.0, *(-slope).tolist()],
                 linear_vars=[self.model.imported[t], self.model.exported[t], *self._device_vars[t]],
             )
-            (exact if self._equal[t] else rows).append((float(bound[t]), body, float(bound[t]) if self._equal[t] else None))
+            level = float(bound[t])
+            if self._equal[t]:
+                exact.append((level, body, level))
+            else:
+                rows.append((level, body, None))
         self._drop(self._newest)
         self._newest = self._add(exact)
         self._add(rows)
 
     def hold(self, cuts: Iterable[Cut]) -> None:
-        """Adds cuts. One on the upper voltage takes the place of its predecessor: voltage is concave in power, so an old
+        """Adds cuts. Those on an upper voltage take the place of their predecessor: voltage is concave in power, so an old
         tangent there forbids what is allowed, while old tangents of the others stay true."""
-        rows, keys, old = [], [], []
+        rows: list[_Row] = []
+        keys: list[Key] = []
         for each in cuts:
             kind, step, _ = each.key
             slope = each.slope[self._device_column[step]] * self._device_sign[step]
@@ -93,9 +110,7 @@ class ScheduleModel:
             )
             rows.append((None, body, each.bound_percent))
             keys.append(each.key)
-            if kind == "vm_max" and each.key in self._held:
-                old.append(self._held[each.key])
-        self._drop(old)
+        self._drop([self._held.pop(key) for key in keys if key.kind == "vm_max" and key in self._held])
         self._held.update(zip(keys, self._add(rows), strict=True))
 
     @property
@@ -105,20 +120,52 @@ class ScheduleModel:
 
     def solve(self) -> Solution:
         """The cheapest schedule. Raises `Infeasible` where HiGHS gives none, which the soft limits rule out."""
+        objective_eur = self._run()
+        if objective_eur is None:
+            raise Infeasible(
+                f"HiGHS found no schedule for steps [{self.task.start}, {self.task.start + self.task.steps}); "
+                "check prices and device ratings for extreme values"
+            )
+        barred: list[Any] = []
+        for _ in range(TURNS):
+            both = [(one, other) for one, other in self._opposite if min(one.value, other.value) > _BOTH]
+            if not both:
+                break
+            weaker = [other if one.value >= other.value else one for one, other in both]
+            barred += weaker
+            self._bar(weaker, True)
+            directed_eur = self._run()
+            if directed_eur is None:
+                break
+            objective_eur = directed_eur
+        solution = self._solution(objective_eur)
+        self._bar(barred, False)
+        return solution
+
+    def _run(self) -> float | None:
         found = self._solver.solve(self.model)
         if found.incumbent_objective is None:
-            raise Infeasible(
-                f"HiGHS found no schedule for steps [{self.task.start}, {self.task.start + self.task.steps}): "
-                f"{found.termination_condition.name}; check prices and device ratings for extreme values"
-            )
+            return None
         found.solution_loader.load_vars()
-        charge, discharge = self._values(self.model.charge), self._values(self.model.discharge)
+        return float(found.incumbent_objective)
+
+    def _bar(self, variables: list[Any], barred: bool) -> None:
+        """Holds variables at zero, or lets them go."""
+        for variable in variables:
+            if barred:
+                variable.fix(0.0)
+            else:
+                variable.unfix()
+        self._solver.update_variables(variables)
+
+    def _solution(self, objective_eur: float) -> Solution:
         pv = np.zeros_like(self.task.pv_available_kw)
         for (t, k), variable in self.model.pv.items():
             pv[t, k] = variable.value
-        net = _netted(charge, discharge, self.task.params.fleet.efficiency)
         pv = np.clip(pv, 0.0, self.task.pv_available_kw)
-        return Solution(np.hstack([net, pv]), self._values(self.model.stored), float(found.incumbent_objective))
+        charge, discharge = self._values(self.model.charge), self._values(self.model.discharge)
+        net = _netted(charge, discharge, self.task.params.fleet.efficiency)
+        return Solution(np.hstack([net, pv]), self._values(self.model.stored), objective_eur)
 
     def _values(self, variable: Any) -> Floats:
         shape = (self.task.steps, self.task.params.fleet.batteries)
@@ -137,7 +184,7 @@ class ScheduleModel:
             signs.append(np.concatenate([np.ones(batteries), -np.ones(batteries), np.ones(len(sunny))]))
         return variables, columns, signs
 
-    def _add(self, rows: list[tuple[float | None, Any, float | None]]) -> list[Any]:
+    def _add(self, rows: list[_Row]) -> list[Any]:
         added = [self.model.rows.add(row) for row in rows]
         self._solver.add_constraints(added)
         return added
@@ -151,7 +198,7 @@ class ScheduleModel:
 
 def _build(task: Task) -> Any:
     """Everything but tangents and cuts."""
-    fleet, stored, dt = task.params.fleet, task.stored, task.params.fleet.dt_h
+    fleet, dt = task.params.fleet, task.params.fleet.dt_h
     eta_charge, eta_discharge = fleet.efficiency.tolist()
     power, available = fleet.p_kw.tolist(), task.pv_available_kw
     start, floor, ceiling = task.soc * fleet.e_kwh, lowest_reachable_kwh(task), fleet.soc_window[1] * fleet.e_kwh
@@ -161,8 +208,9 @@ def _build(task: Task) -> Any:
     m.discharge = pyo.Var(m.t, m.b, bounds=lambda _, t, b: (0.0, power[b]))
     m.stored = pyo.Var(m.t, m.b, bounds=lambda _, t, b: (floor[t, b], max(ceiling[b], floor[t, b])))
     m.pv = pyo.Var([(int(t), int(k)) for t, k in np.argwhere(available > 0)], bounds=lambda _, t, k: (0.0, available[t, k]))
-    m.imported = pyo.Var(m.t, bounds=(0.0, largest_exchange_kw(task)))
-    m.exported = pyo.Var(m.t, bounds=(0.0, largest_exchange_kw(task)))
+    most_in, most_out = largest_exchange_kw(task)
+    m.imported = pyo.Var(m.t, bounds=lambda _, t: (0.0, most_in[t]))
+    m.exported = pyo.Var(m.t, bounds=lambda _, t: (0.0, most_out[t]))
     m.excess = pyo.Var(m.t, list(KINDS), bounds=(0.0, None))
     m.gained = pyo.Var(bounds=(0.0, float(fleet.e_kwh.sum())))
     m.missing = pyo.Var(bounds=(0.0, float(fleet.e_kwh.sum())))
@@ -176,7 +224,6 @@ def _build(task: Task) -> Any:
     m.end = pyo.Constraint(expr=m.gained - m.missing == sum(last) - float(start.sum()))
     m.rows = pyo.ConstraintList()
     _price(m, task)
-    _forbid_both(m, task)
     return m
 
 
@@ -196,29 +243,25 @@ def _price(m: Any, task: Task) -> None:
     m.cost = pyo.Objective(expr=LinearExpression(linear_coefs=coefficients, linear_vars=variables))
 
 
-def _forbid_both(m: Any, task: Task) -> None:
-    """Binary variables where a linear programme would do two opposite things at once to its profit."""
-    fleet = task.params.fleet
-    paid = np.minimum(task.import_eur_per_kwh, task.export_eur_per_kwh)
-    crossed = np.flatnonzero(task.import_eur_per_kwh < task.export_eur_per_kwh).tolist()
-    burning = np.flatnonzero(paid < burning_pays_below(task)).tolist()
-    most = largest_exchange_kw(task)
-    m.importing, m.charging = pyo.Var(crossed, domain=pyo.Binary), pyo.Var(burning, m.b, domain=pyo.Binary)
-    m.import_side = pyo.Constraint(crossed, rule=lambda m, t: m.imported[t] <= most * m.importing[t])
-    m.export_side = pyo.Constraint(crossed, rule=lambda m, t: m.exported[t] <= most * (1 - m.importing[t]))
-    limit = fleet.p_kw.tolist()
-    if task.stored.shortfall_eur_per_kwh < task.stored.surplus_eur_per_kwh:
-        m.gaining, capacity = pyo.Var(domain=pyo.Binary), float(fleet.e_kwh.sum())
-        m.gain_side = pyo.Constraint(expr=m.gained <= capacity * m.gaining)
-        m.missing_side = pyo.Constraint(expr=m.missing <= capacity * (1 - m.gaining))
-    m.charge_side = pyo.Constraint(burning, m.b, rule=lambda m, t, b: m.charge[t, b] <= limit[b] * m.charging[t, b])
-    m.discharge_side = pyo.Constraint(
-        burning, m.b, rule=lambda m, t, b: m.discharge[t, b] <= limit[b] * (1 - m.charging[t, b])
+def _opposite(m: Any, task: Task) -> list[tuple[Any, Any]]:
+    """Pairs of variables that do opposite things. Where prices make both pay, their shares of their ranges add up to at most
+    one: true of any schedule that does one thing at a time, and it keeps the relaxation from running both to their ends."""
+    imports, exports = task.import_eur_per_kwh, task.export_eur_per_kwh
+    pairs = [(m.imported[t], m.exported[t]) for t in np.flatnonzero(imports < exports).tolist()]
+    if len(m.b) and task.stored.shortfall_eur_per_kwh < task.stored.surplus_eur_per_kwh:
+        pairs.append((m.gained, m.missing))
+    cycling = [pair for pair in zip(m.charge.values(), m.discharge.values(), strict=True) if pair[0].ub > 0]
+    burning_pays = bool((np.minimum(imports, exports) < burning_pays_below(task)).any())
+    bounded = pairs + cycling if burning_pays else pairs
+    m.one_way = pyo.Constraint(
+        range(len(bounded)),
+        rule=lambda _, k: bounded[k][0] / bounded[k][0].ub + bounded[k][1] / bounded[k][1].ub <= 1,
     )
+    return pairs + cycling
 
 
 def burning_pays_below(task: Task) -> float:
-    """The price, EUR/kWh, below which charging and discharging at once would earn more than its wear.
+    """The price, EUR/kWh, below which charging and discharging at once earns more than its wear.
 
     Drawing `c` and giving back `eta c` leaves the store as it was, takes `(1 - eta) c` from the grid and wears
     `(1 + eta) c`, with `eta` the efficiency of the round trip.
@@ -229,12 +272,13 @@ def burning_pays_below(task: Task) -> float:
     return -task.prices.wear_eur_per_kwh * (1 + round_trip) / (1 - round_trip)
 
 
-def largest_exchange_kw(task: Task) -> float:
-    """More than the slack can ever exchange: all devices and loads at once, and as much again for losses."""
-    fleet, feeder = task.params.fleet, task.case.feeder
-    load = np.abs(task.params.load_p_kw[task.run]).sum(axis=1).max(initial=0.0)
-    pv = task.pv_available_kw.sum(axis=1).max(initial=0.0)
-    return 2.0 * float(fleet.p_kw.sum() + load + pv + feeder.trafo_kva.sum()) + 1.0
+def largest_exchange_kw(task: Task) -> tuple[Floats, Floats]:
+    """(steps,) more than the slack can ever import and export: loads and devices at once, and half as much again for losses."""
+    fleet, load = task.params.fleet, task.params.load_p_kw[task.run]
+    iron = 0.1 * float(task.case.feeder.trafo_kva.sum()) + 1.0
+    most_in = iron + 1.5 * (fleet.p_kw.sum() + np.maximum(-load, 0.0).sum(axis=1))
+    most_out = iron + fleet.p_kw.sum() + np.maximum(load, 0.0).sum(axis=1) + task.pv_available_kw.sum(axis=1)
+    return most_in, most_out
 
 
 def lowest_reachable_kwh(task: Task) -> Floats:
@@ -265,7 +309,7 @@ def _solver(model: Any) -> Highs:
     solver.config.load_solutions = False
     solver.config.raise_exception_on_nonoptimal_result = False
     solver.config.threads = 1
-    solver.config.solver_options = {"random_seed": 0, "mip_max_nodes": MIP_NODES}
+    solver.config.solver_options = {"random_seed": 0}
     for check in solver.config.auto_updates:
         # The model tells its solver about every change itself; looking for changes costs more than solving.
         solver.config.auto_updates[check] = False

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.linear import Sensitivity, linearise
-from gridnet_policies.lp.margins import Key, broken_limits, cut, margins, predicted
+from gridnet_policies.lp.margins import Key, broken_limits, cuts_of, margins, predicted
 from gridnet_policies.lp.model import ScheduleModel, Solution
 from gridnet_policies.lp.plan import Checked, Plan, Status, check, violations
 from gridnet_policies.lp.task import Task
@@ -72,7 +72,7 @@ def _solve_within(task: Task, model: ScheduleModel, around: Sensitivity, p_kw: F
     new = {key for key in model.held if key.kind == "vm_max"} | set(broken_limits(limits, margin))
     fresh: set[Key] = set()
     for _ in range(PASSES):
-        model.hold(cut(limits, around, p_kw, key) for key in sorted(new))
+        model.hold(each for key in sorted(new) for each in cuts_of(limits, around, p_kw, key))
         fresh |= new
         solution = model.solve()
         new = set(broken_limits(limits, predicted(limits, around, solution.p_kw - p_kw))) - fresh

@@ -12,6 +12,8 @@ class Recipe(BaseModel):
 
     scenarios: tuple[str, ...] = ("rural1",)
     """Feeders to train on; the batch is split evenly."""
+    variations: int = Field(8, ge=0)
+    """Variations of each feeder that train beside it (`gridnet_policies.rl.variety`)."""
     steps: int = Field(3_000_000, ge=1)
     """Environment steps, all feeders together."""
     seed: int = Field(0, ge=0)
@@ -23,7 +25,7 @@ class Recipe(BaseModel):
     """Steps of each feeder between updates."""
     minibatch: int = 2048
     epochs: int = 4
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-4
     """Start value; falls to zero over the run as a half cosine."""
     pretrain_batches: int = Field(4000, ge=0)
     """Batches of regression on perfect-foresight values of stored energy, before PPO; 0 = none."""
@@ -35,7 +37,9 @@ class Recipe(BaseModel):
     entropy: float = 0.0
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers, SiLU between them, for policy and value alike."""
-    log_std: float = -1.2
+    log_std: float = -2.0
     """Start value of the logarithm of the action noise."""
+    warm_up: int = Field(20, ge=0)
+    """Updates in which only the value network learns, so that its first guesses don't spoil the pretrained policy."""
     validate_every: int = 10
     """Updates between validations; the best checkpoint on validation weeks is what is kept."""

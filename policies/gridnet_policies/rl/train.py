@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -24,6 +25,7 @@ from gridnet_policies.rl.actor import Actor, save_actor
 from gridnet_policies.rl.foresight import Foresight, foresee
 from gridnet_policies.rl.pretrain import pretrain
 from gridnet_policies.rl.recipe import Recipe
+from gridnet_policies.rl.variety import varied
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,14 @@ def train(recipe: Recipe, out: Path, report: Callable[[Progress], None]) -> Path
     torch.manual_seed(recipe.seed)
     cases = [load_case(name) for name in recipe.scenarios]
     options = Options(action="value", shield=True, days=recipe.days, random_soc=True)
-    teachers = [foresee(case) for case in cases]
-    env = DispatchVecEnv(cases, options, recipe.batch, recipe.seed, [_regret_potential(teacher) for teacher in teachers])
+    rng = np.random.default_rng(recipe.seed)
+    lessons = [lesson for case in cases for lesson in (case, *(varied(case, rng) for _ in range(recipe.variations)))]
+    teachers = [foresee(lesson) for lesson in lessons]
+    env = DispatchVecEnv(lessons, options, recipe.batch, recipe.seed, [_regret_potential(teacher) for teacher in teachers])
     ppo = _make_ppo(recipe, env)
     pretrain(recipe, ppo, env.cores, teachers)
     keeper = _Keeper(recipe, cases, out, report)
+    _warm_up(recipe, ppo)
     ppo.learn(recipe.steps, callback=keeper)
     keeper.finish()
     return out
@@ -79,6 +84,19 @@ def _make_ppo(recipe: Recipe, env: DispatchVecEnv) -> PPO:
     with torch.no_grad():
         ppo.policy.action_net.weight.mul_(0.1)
     return ppo
+
+
+def _warm_up(recipe: Recipe, ppo: PPO) -> None:
+    """Lets the value network learn what the pretrained policy is worth, with the policy frozen."""
+    if recipe.warm_up == 0:
+        return
+    policy = ppo.policy
+    frozen = [*policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters(), policy.log_std]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    ppo.learn(recipe.warm_up * recipe.batch * recipe.n_steps)
+    for parameter in frozen:
+        parameter.requires_grad_(True)
 
 
 def actor_of(ppo: PPO) -> Actor:
