@@ -132,8 +132,8 @@ def _make_iterate(lanes: int) -> Callable[..., None]:
                 for k in range(lanes):
                     dr = br[n, k] - vr[n, k]
                     di = bi[n, k] - vi[n, k]
-                    far = dr * dr + di * di
-                    moved[k] = far if not far <= moved[k] else moved[k]
+                    # A sum, not a maximum: it keeps a NaN, whatever comes after it.
+                    moved[k] += dr * dr + di * di
                     vr[n, k] = br[n, k] if active[k] == 1.0 else vr[n, k]
                     vi[n, k] = bi[n, k] if active[k] == 1.0 else vi[n, k]
             going = False
@@ -159,7 +159,7 @@ def _make_balance(lanes: int) -> Callable[..., None]:
         sr, si, vr, vi = work[0], work[1], work[2], work[3]
         for k in range(lanes):
             if active[k] != 0.0:
-                for n in range(nodes):
+                for n in range(nodes + 1):
                     vr[n, k] = np.nan
             ir[k] = net.slack[2] * vr[nodes, k] - net.slack[3] * vi[nodes, k]
             ii[k] = net.slack[2] * vi[nodes, k] + net.slack[3] * vr[nodes, k]

@@ -47,7 +47,8 @@ def store(key: str, record: object) -> None:
     handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **arrays, **{_FACTS: np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)})
+            arrays[_FACTS] = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
+            np.savez(stream, allow_pickle=False, **arrays)
         os.replace(beside, path)
     finally:
         Path(beside).unlink(missing_ok=True)

@@ -83,14 +83,8 @@ def _compile(scenario: Scenario) -> _Compiled:
 
 
 def _params(scenario: Scenario, feeder: Feeder, series: Series, power_flow: PowerFlow) -> Params:
-    fleet = make_fleet(
-        scenario.battery,
-        scenario.inverter,
-        battery_p_kw=feeder.battery.p_kw,
-        battery_e_kwh=feeder.battery.e_kwh,
-        pv_p_kw=feeder.pv.p_rated_kw,
-        dt_h=series.clock.dt_h,
-    )
+    battery, dt_h = feeder.battery, series.clock.dt_h
+    fleet = make_fleet(scenario, battery.p_kw, battery.e_kwh, feeder.pv.p_rated_kw, dt_h)
     return Params(
         network=power_flow.network,
         fleet=fleet,

@@ -13,13 +13,14 @@ window. Over one step of `dt_h` hours, with `e` the capacity:
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from gridnet.scenario import BatteryModel, InverterModel
+from gridnet.scenario import Scenario
 
 Floats = NDArray[np.float64]
 
@@ -52,14 +53,13 @@ class Fleet(NamedTuple):
         return len(self.s_kva)
 
 
-def make_fleet(
-    battery: BatteryModel, inverter: InverterModel, *, battery_p_kw: Floats, battery_e_kwh: Floats, pv_p_kw: Floats, dt_h: float
-) -> Fleet:
-    """The fleet of a feeder: scenario-wide models with each device's own ratings."""
+def make_fleet(scenario: Scenario, battery_p_kw: Floats, battery_e_kwh: Floats, pv_p_kw: Floats, dt_h: float) -> Fleet:
+    """The fleet of a feeder: the scenario's models with each device's own ratings."""
+    battery = scenario.battery
     return Fleet(
         p_kw=battery_p_kw,
         e_kwh=battery_e_kwh,
-        s_kva=np.concatenate([battery_p_kw, pv_p_kw]) * inverter.s_per_p,
+        s_kva=np.concatenate([battery_p_kw, pv_p_kw]) * scenario.inverter.s_per_p,
         efficiency=np.array([battery.efficiency_charge, battery.efficiency_discharge]),
         keep=(1.0 - battery.self_discharge_per_day) ** (dt_h / 24.0),
         soc_window=np.array([battery.soc_min, battery.soc_max]),
@@ -83,14 +83,14 @@ def battery_soc(fleet: Fleet, k: int, soc: float, p_kw: float) -> float:
     """State of charge of battery `k` after one step at `p_kw`, which must lie in `battery_range`."""
     kept = soc * fleet.keep
     if p_kw >= 0.0:
-        return kept - p_kw * fleet.dt_h / (fleet.efficiency[1] * fleet.e_kwh[k])
-    return kept - p_kw * fleet.dt_h * fleet.efficiency[0] / fleet.e_kwh[k]
+        return float(kept - p_kw * fleet.dt_h / (fleet.efficiency[1] * fleet.e_kwh[k]))
+    return float(kept - p_kw * fleet.dt_h * fleet.efficiency[0] / fleet.e_kwh[k])
 
 
 @njit(cache=True, error_model="numpy")
 def inverter_q(s_kva: float, p_kw: float, q_kvar: float) -> float:
     """`q_kvar` cut to what an inverter has left beside `p_kw`: active power first, inside the apparent-power circle."""
-    room = np.sqrt(max(0.0, s_kva * s_kva - p_kw * p_kw))
+    room = math.sqrt(max(0.0, s_kva * s_kva - p_kw * p_kw))
     return min(max(q_kvar, -room), room)
 
 

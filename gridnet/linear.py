@@ -1,15 +1,16 @@
-"""How voltages, loadings and the slack power answer to device power: derivatives of the AC power flow, analytic, batched.
+"""How voltages, loadings and the slack power answer to device power: derivatives of the AC power flow, in batches.
 
-At a solved operating point `Y v + Y_s v_slack = conj(s / v)` a small change `ds` of the injections moves the voltages by
+At a solved operating point `Y v + Y_s v_slack = conj(s / v)` a small change `ds` of the injections moves the voltages
+by
 
     Y dv + C conj(dv) = conj(ds) / conj(v),    C = diag(conj(s) / conj(v)^2)
 
 which is linear in the real and imaginary parts of `dv` and is solved once per operating point for all devices together.
 Everything else is the chain rule: magnitudes, branch currents and the power that the slack bus gives.
 
-Source: the complex sensitivity equations of Christakou, Le Boudec, Paolone, Tomozei, "Efficient computation of sensitivity
-coefficients of node voltages and line currents in unbalanced radial electrical distribution networks", IEEE Trans. Smart
-Grid 4(2), 2013, written with the inverse of the admittance matrix's own equation instead of its power form.
+Source: Christakou, Le Boudec, Paolone, Tomozei, "Efficient computation of sensitivity coefficients of node voltages and
+line currents in unbalanced radial electrical distribution networks", IEEE Trans. Smart Grid 4(2), 2013: their equations
+of power, divided by the conjugate voltages, are those of current above.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ Ints = NDArray[np.int64]
 Complexes = NDArray[np.complex128]
 
 _CHUNK_BYTES = 48e6
-"""Size of the largest working array: what bounds memory on a big network, and what stays near the cache on a small one."""
+"""Size of the largest working array, which bounds memory whatever the number of steps."""
 
 
 class Sensitivity(NamedTuple):
     """Operating points and their derivatives; `branches` are lines, then transformers. Derivatives are per kW injected.
 
-    At a branch the worse of the two ends counts, so where both are equally loaded the derivative is that of the from end.
+    At a branch the worse of the two ends counts; where both are equally loaded the derivative is that of the from end.
     Dead buses hold NaN volts and zero derivatives; a device there moves nothing. A device at the slack bus moves only
     `slack_p_kw`, by -1 kW per kW.
     """
@@ -53,17 +54,15 @@ class Sensitivity(NamedTuple):
     """(steps, devices) kW per kW"""
 
 
-def linearise(
-    power_flow: PowerFlow, model: SolvedModel, p_kw: Floats, q_kvar: Floats, device_bus: Ints
-) -> Sensitivity:
+def linearise(power_flow: PowerFlow, model: SolvedModel, p_kw: Floats, q_kvar: Floats, device_bus: Ints) -> Sensitivity:
     """Derivatives by the active power of the devices at `device_bus` (devices,), around injections at buses.
 
     `p_kw`, `q_kvar`: (steps, buses), devices included, p > 0 injects; `model` is what `power_flow` was compiled from.
     Raises `PowerFlowDiverged` with the first step whose power flow has no solution.
     """
     equations = _Equations(power_flow, model, device_bus)
-    steps, branches = len(p_kw), len(model.branch_node)
-    shapes = [(power_flow.buses,), (branches,), (), (power_flow.buses, len(device_bus)), (branches, len(device_bus)), (len(device_bus),)]
+    steps, buses, branches, devices = len(p_kw), power_flow.buses, len(model.branch_node), len(device_bus)
+    shapes = [(buses,), (branches,), (), (buses, devices), (branches, devices), (devices,)]
     whole = Sensitivity(*(np.empty((steps, *shape)) for shape in shapes))
     for first in range(0, steps, equations.chunk):
         part = slice(first, first + equations.chunk)
@@ -82,9 +81,8 @@ class _Equations:
         self.admittance: Complexes = model.admittance[np.ix_(power_flow.order, power_flow.order)]
         self.nodes = len(power_flow.order) - 1
         self.ends = power_flow.network.branch_node
-        self.live = (self.ends >= 0).all(axis=1)
         self.branch_admittance: Complexes = model.branch_admittance.T
-        self.percent = np.where(self.live[:, None], model.branch_percent, 0.0)
+        self.percent = np.where((self.ends >= 0).all(axis=1, keepdims=True), model.branch_percent, 0.0)
         device_node = self.bus_node[device_bus]
         self.at_slack = device_node == self.nodes
         self.moves = (device_node >= 0) & ~self.at_slack
@@ -98,7 +96,7 @@ class _Equations:
         lost = np.flatnonzero(np.isnan(volts).any(axis=1))
         if len(lost):
             step = first + int(lost[0])
-            raise PowerFlowDiverged(f"the power flow of step {step} has no solution: too much power for the network", step=step)
+            raise PowerFlowDiverged(f"the power flow of step {step} has no solution; lessen its power", step=step)
         power = self._node_power(p_kw, q_kvar)
         dv = self._voltage_change(volts, power[:, :-1])
         loading, d_loading = self._loading(volts, dv)

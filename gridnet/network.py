@@ -147,7 +147,8 @@ def _device_faults(net: Any, table: str, name: str) -> list[Fault]:
         if table == "storage" and not row.max_e_mwh > 0:
             faults.append(Fault(f"{where}.max_e_mwh", f"{row.max_e_mwh} MWh", "more than 0: capacity"))
         if table == "load":
-            parts = [row.get(key, 0.0) for key in ("const_z_p_percent", "const_i_p_percent", "const_z_q_percent", "const_i_q_percent")]
+            shares = ("const_z_p_percent", "const_i_p_percent", "const_z_q_percent", "const_i_q_percent")
+            parts = [row.get(key, 0.0) for key in shares]
             if any(pd.notna(part) and part != 0 for part in parts):
                 faults.append(Fault(f"{where}.const_z/const_i", f"{parts} percent", "0: loads of constant power"))
     return faults
@@ -189,7 +190,8 @@ def _tables(net: Any, model: SolvedModel) -> Feeder:
 
     scaling = {table: net[table].scaling.to_numpy(dtype=np.float64) for table in ("load", "sgen")}
     rating = net.storage.sn_mva.fillna(net.storage.p_mw.abs()).to_numpy(dtype=np.float64) * 1e3
-    load = LoadTable(names("load"), profiles("load"), kilo("load", "p_mw") * scaling["load"], kilo("load", "q_mvar") * scaling["load"])
+    p_kw, q_kvar = (kilo("load", column) * scaling["load"] for column in ("p_mw", "q_mvar"))
+    load = LoadTable(names("load"), profiles("load"), p_kw, q_kvar)
     return Feeder(
         bus_name=names("bus"),
         bus_xy=_coordinates(net, position),

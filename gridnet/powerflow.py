@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet import acflow
-from gridnet.errors import ModelError
+from gridnet.errors import InputError, ModelError
 from gridnet.feeder import SolvedModel
 
 Floats = NDArray[np.float64]
@@ -64,6 +64,10 @@ class PowerFlow:
         `p_kw`, `q_kvar`: (batch, buses) or (buses,), p > 0 injects. Injections at the slack bus only shift `slack_*`; those
         at dead buses are ignored, as pandapower does.
         """
+        if p_kw.shape != q_kvar.shape or p_kw.ndim not in (1, 2) or p_kw.shape[-1] != self.buses:
+            raise InputError(
+                f"injections have shapes {p_kw.shape} and {q_kvar.shape}; both must be (batch, {self.buses}) or ({self.buses},)"
+            )
         single = p_kw.ndim == 1
         p_rows = np.ascontiguousarray(p_kw, dtype=np.float64).reshape(-1, self.buses)
         q_rows = np.ascontiguousarray(q_kvar, dtype=np.float64).reshape(-1, self.buses)
@@ -110,7 +114,7 @@ def compile_power_flow(model: SolvedModel) -> PowerFlow:
         entry_start=np.cumsum([0, *(len(row) for row in lower)]).astype(np.int64),
         entry_node=position[np.array([node for row in lower for node in row], dtype=np.int64)],
         entry=_pairs([value for row in lower for value in row.values()], [value for row in upper for value in row.values()]),
-        node=_pairs(1 / np.asarray(pivots), -to_slack * model.slack_voltage, start, from_slack),
+        node=_pairs(1 / np.asarray(pivots, dtype=np.complex128), -to_slack * model.slack_voltage, start, from_slack),
         slack=_pairs([model.slack_voltage], [own])[0],
         branch_node=position[model.branch_node],
         branch=np.hstack([_pairs(*model.branch_admittance.T), model.branch_percent]),
@@ -129,10 +133,9 @@ def _no_load(model: SolvedModel, order: list[int], to_slack: NDArray[np.complex1
     """Voltages with nothing injected: the start of every iteration."""
     inner = model.admittance[np.ix_(order, order)]
     try:
-        start: NDArray[np.complex128] = np.linalg.solve(inner, -to_slack * model.slack_voltage)
+        return np.asarray(np.linalg.solve(inner, -to_slack * model.slack_voltage), dtype=np.complex128)
     except np.linalg.LinAlgError as error:
         raise ModelError("the network has live buses without a path to the slack bus; connect or switch them off") from error
-    return start
 
 
 _Row = dict[int, complex]

@@ -83,7 +83,7 @@ class Transition(NamedTuple):
     @property
     def converged(self) -> NDArray[np.bool_]:
         """(batch,)"""
-        return self.flow[:, -1] == 1.0
+        return np.asarray(self.flow[:, -1] == 1.0)
 
 
 def step(state: State, asked: Floats, params: Params) -> tuple[State, Transition]:

@@ -158,13 +158,13 @@ class Seat:
         core = self._core
         core.step_index[0], core.soc[0] = step, soc
         _observe_rows(core.world, core.switches, core.step_index, core.soc, core.flow, core.observation)
-        return core.observation[0]
+        return np.asarray(core.observation[0])
 
     def ask(self, action: Floats) -> Floats:
         """The setpoint (2, devices) that `action` (actions,) asks for in the situation last observed."""
         core = self._core
         _ask_rows(core.world, core.switches, core.step_index, core.soc, action.reshape(1, -1), core.asked)
-        return core.asked[0].copy()
+        return np.asarray(core.asked[0].copy())
 
 
 def idle_reward(world: World) -> Floats:
@@ -209,7 +209,7 @@ def value_of_action(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, ac
     a margin above the mean import level, so that 'never store' and 'always charge' are both within reach."""
     spread = prices.import_eur_per_kwh[step_] - prices.export_eur_per_kwh[step_]
     low = spot_mean_eur_per_kwh - VALUE_MARGIN_EUR_PER_KWH
-    return low + 0.5 * (action + 1.0) * (spread + 2.0 * VALUE_MARGIN_EUR_PER_KWH)
+    return float(low + 0.5 * (action + 1.0) * (spread + 2.0 * VALUE_MARGIN_EUR_PER_KWH))
 
 
 @njit(cache=True, error_model="numpy")
@@ -217,7 +217,7 @@ def action_of_value(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, va
     """The inverse of `value_of_action`, cut to -1..1."""
     spread = prices.import_eur_per_kwh[step_] - prices.export_eur_per_kwh[step_]
     low = spot_mean_eur_per_kwh - VALUE_MARGIN_EUR_PER_KWH
-    return min(max(2.0 * (value_eur_per_kwh - low) / (spread + 2.0 * VALUE_MARGIN_EUR_PER_KWH) - 1.0, -1.0), 1.0)
+    return float(min(max(2.0 * (value_eur_per_kwh - low) / (spread + 2.0 * VALUE_MARGIN_EUR_PER_KWH) - 1.0, -1.0), 1.0))
 
 
 @njit(cache=True, error_model="numpy")

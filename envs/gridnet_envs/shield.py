@@ -79,7 +79,7 @@ def _by_injection(limits: NetworkLimits, flow: Floats) -> bool:
     for b in range(limits.vm_max_pu.shape[0]):
         if flow[b] > limits.vm_max_pu[b]:
             return True
-    return flow[-3] < 0.0
+    return bool(flow[-3] < 0.0)
 
 
 @njit(cache=True, error_model="numpy")

@@ -19,10 +19,9 @@ from gridnet_envs.reward import TERMS
 from gridnet_envs.slots import BOUND
 
 Float32s = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 
-class DispatchVectorEnv(VectorEnv[Float32s, Float32s, Bools]):
+class DispatchVectorEnv(VectorEnv[Float32s, Float32s, NDArray[Any]]):
     """`num_envs` copies of `gridnet_envs.dispatch_env.DispatchEnv` that step together; spaces, reward and arguments as there.
 
     Autoreset is same-step: where an episode ends, the returned observation is the first of the next one, and
@@ -46,7 +45,7 @@ class DispatchVectorEnv(VectorEnv[Float32s, Float32s, Bools]):
         self.core.reset(np.arange(self.num_envs), self.np_random)
         return self.core.observation.copy(), {}
 
-    def step(self, actions: Float32s) -> tuple[Float32s, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
+    def step(self, actions: Float32s) -> tuple[Float32s, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """One step of every row."""
         core = self.core
         terminated, truncated = core.step(actions)

@@ -46,7 +46,7 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--weeks", default="seasons", help="seasons (one held-out week each), held-out (all), or numbers 0,1,..")
     bench.add_argument("--seeds", type=int, default=3, help="training seeds of the learned policy to average over (3)")
     bench.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (0)")
-    bench.add_argument("--json", metavar="FILE", help="write the figures as JSON; - writes them to standard output instead of the table")
+    bench.add_argument("--json", metavar="FILE", help="write the figures as JSON; - prints them in place of the table")
     bench.add_argument("--report", metavar="DIR", help="write an HTML page with plots")
     bench.add_argument("--speed", action="store_true", help="measure power flow, environment and learning speed instead")
     bench.set_defaults(command=_bench)

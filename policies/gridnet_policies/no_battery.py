@@ -18,7 +18,7 @@ class NoBattery:
 
     def prepare(self, case: Case, start: int, steps: int) -> None:
         """Keeps the one setpoint it will ever ask for."""
-        self._idle = idle(1, case.fleet.batteries, case.fleet.devices)[0]
+        self._idle: Floats = idle(1, case.fleet.batteries, case.fleet.devices)[0]
 
     def decide(self, step: int, soc: Floats) -> Floats:
         """Rest."""

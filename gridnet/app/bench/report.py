@@ -16,9 +16,10 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from gridnet.app.bench import plots
+from gridnet.app.bench import network_map, plots
 from gridnet.app.bench.evaluate import WeekRun
-from gridnet.app.bench.plots import LimitUse, Plot, Runs, in_words, local_day, number
+from gridnet.app.bench.network_map import LimitUse
+from gridnet.app.bench.plots import Plot, Runs, in_words, local_day, number
 from gridnet.app.bench.score import BOUND, REFERENCE, Score
 from gridnet.case import Case
 from gridnet.clock import is_held_out
@@ -53,8 +54,9 @@ COLUMNS: Mapping[str, Column] = {
         "EUR",
         "All weeks together: energy bought less energy sold at the connection point, battery wear, carbon where it has "
         "a price, and the value of what the batteries hold more or less than at the start. Below zero it is earned.",
+        2,
     ),
-    "saving_eur": Column("saving", "EUR", f"How much less that is than under {REFERENCE}, whose batteries rest."),
+    "saving_eur": Column("saving", "EUR", f"How much less that is than under {REFERENCE}, whose batteries rest.", 2),
     "captured": Column(
         "captured",
         "%",
@@ -93,8 +95,8 @@ CAPTIONS: Mapping[str, str] = {
     "costs": "All weeks together; a cost below zero is earned. Grey: the yardsticks, not rivals. Whiskers: 95 % "
     "intervals over weeks and training seeds.",
     "dispatch": "Stacked step means: what lies above zero matches what lies below, up to network losses. Hatched: "
-    "solar power that was on offer and not taken. State of charge (SoC): all batteries as one, shaded from the emptiest "
-    "to the fullest; dashed: the window they may use.",
+    "solar power that was on offer and not taken. State of charge (SoC): all batteries as one, shaded from the "
+    "emptiest to the fullest; dashed: the window they may use.",
     "limits": "Every bus but the connection point, every rated line and transformer, at each step.",
     "map": "Bus colour: how far its voltage strayed from nominal, as a share of what is allowed. Line colour: its "
     "loading as a share of its limit. White: no limit; dotted: out of service. Not to scale; a network without usable "
@@ -149,8 +151,10 @@ def write_report(case: Case, runs: Runs, scores: Mapping[str, Score], folder: Pa
             plots.cost_plot(scores, _verdict(scores, len(_weeks(runs)))[0].rstrip(".")),
             plots.dispatch_plot(case, week),
             plots.limits_plot(case, week),
-            plots.map_plot(case.feeder, {name: limit_use(case, one) for name, one in runs.items()}),
+            network_map.map_plot(case.feeder, {name: limit_use(case, one) for name, one in runs.items()}),
         ]
+        for plot in drawn:
+            _settle(plot)
         files = {f"{plot.name}.{kind}": _image(plot, kind) for plot in drawn for kind in ("svg", "png")}
     page = _page(case, runs, scores, [(plot, _inline(plot, files[f"{plot.name}.svg"])) for plot in drawn])
     _write({**files, "index.html": page.encode()}, folder)
@@ -197,6 +201,15 @@ def _weeks(runs: Runs) -> list[WeekRun]:
 
 def _during(series: plots.Floats, run: WeekRun) -> plots.Floats:
     return series[run.start : run.start + len(run.slack_p_kw)]
+
+
+def _settle(plot: Plot) -> None:
+    """Fixes the layout at rounded places: the solver's last bits differ from run to run, and SVG ids are hashes of them."""
+    plot.figure.draw_without_rendering()
+    plot.figure.set_layout_engine("none")
+    for axes in plot.figure.axes:
+        left, bottom, width, height = (round(float(edge), 4) for edge in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _image(plot: Plot, kind: str) -> bytes:
@@ -287,13 +300,13 @@ def _verdict(scores: Mapping[str, Score], weeks: int) -> list[str]:
     share = ""
     if best.captured is not None:
         share = f", {show['captured'].show(best.captured)} % of what perfect foresight saves"
-    sentences = [f"{name} {change} {number(abs(best.saving_eur))} EUR over {span}{share}."]
+    sentences = [f"{name} {change} {show['saving_eur'].show(abs(best.saving_eur))} EUR over {span}{share}."]
     if best.captured_ci95 is not None:
         sentences.append(f"The 95 % interval of that share is {show['captured_ci95'].show(best.captured_ci95)} %.")
     if len(rivals) > 1:
         sentences.append("No other policy that decides without seeing the future saves more.")
     steps = "in no step" if not best.violation_steps else f"in {number(best.violation_steps, 1)} steps"
-    return [*sentences, f"It breaks a network limit {steps}."]
+    return [*sentences, f"{name} breaks a network limit {steps}."]
 
 
 def _write(files: Mapping[str, bytes], folder: Path) -> None:

@@ -6,10 +6,11 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import gymnasium
 import numpy as np
-from threadpoolctl import threadpool_limits
+from numpy.typing import NDArray
 
 from gridnet import simulate
 from gridnet.app.bench.table import aligned
@@ -23,6 +24,8 @@ from gridnet_policies.lp import PerfectForesightLp
 
 _MV_CODE = "1-MV-comm--0-sw"
 _BATCH = 256
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,15 @@ class Figure:
 def measure(say: Callable[[str], None]) -> list[Figure]:
     """Measures everything; `say` is told what is being measured. Kernels are compiled before the clock starts."""
     figures: list[Figure] = []
-    with threadpool_limits(limits=1):
-        for what, part in (
-            ("power flow", _power_flow),
-            ("a year of steps", _years),
-            ("environments", _environments),
-            ("learning", _learning),
-            ("optimiser", _optimiser),
-        ):
-            say(f"measuring {what}")
-            figures.extend(part())
+    for what, part in (
+        ("power flow", _power_flow),
+        ("a year of steps", _years),
+        ("environments", _environments),
+        ("learning", _learning),
+        ("optimiser", _optimiser),
+    ):
+        say(f"measuring {what}")
+        figures.extend(part())
     return figures
 
 
@@ -75,7 +77,7 @@ def _median_s(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def _points(case: Case, count: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _points(case: Case, count: int) -> tuple[Floats, Floats]:
     rng = np.random.default_rng(0)
     shape = (count, case.params.buses)
     return rng.uniform(-5.0, 5.0, shape), rng.uniform(-1.0, 1.0, shape)
@@ -104,7 +106,7 @@ def _years() -> list[Figure]:
         soc = np.full((steps, case.fleet.batteries), case.scenario.battery.soc_start)
         state = simulate.State(np.arange(steps), soc)
         asked = idle(steps, case.fleet.batteries, case.fleet.devices)
-        year = _median_s(lambda s=state, a=asked, c=case: simulate.step(s, a, c.params), 5)  # type: ignore[misc]
+        year = _median_s(partial(simulate.step, state, asked, case.params), 5)
         figures.append(Figure(f"{steps} steps of {case.scenario.title}, {case.params.buses} buses", year, "s", target))
     return figures
 

@@ -1,4 +1,4 @@
-"""The optimiser with perfect foresight: a linear programme over AC sensitivities, the yardstick of every other policy."""
+"""The optimiser with perfect foresight: a linear programme over AC sensitivities, the yardstick of all policies."""
 
 from gridnet_policies.lp.policy import PerfectForesightLp
 from gridnet_policies.lp.task import Task, make_task

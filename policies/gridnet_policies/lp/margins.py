@@ -1,8 +1,8 @@
 """Network limits as one table of margins, and the linear cuts made from it where a limit is broken.
 
-A margin says by how many percent a limit is exceeded: of nominal voltage at a bus, of rated current at a branch; negative
-where there is room. Its columns are the lower voltage limit of each bus, the upper one, and the loading of each branch
-(lines, then transformers).
+A margin says by how many percent a limit is exceeded: of nominal voltage at a bus, of rated current at a branch;
+negative where there is room. Its columns are the lower voltage limit of each bus, the upper one, and the loading of each
+branch (lines, then transformers).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Kind = Literal["vm_min", "vm_max", "loading"]
 KINDS: tuple[Kind, ...] = ("vm_min", "vm_max", "loading")
 
 WORST = 3
-"""Cuts of one kind added to a step at a time. Neighbouring buses answer alike, so the worst few speak for the others; the
-rest follow in the next pass if they are still broken."""
+"""Cuts of one kind added to a step at a time. Neighbouring buses answer alike, so the worst few speak for the others;
+the rest follow in the next pass if they are still broken."""
 
 
 class Key(NamedTuple):
@@ -76,7 +76,7 @@ def worst_by_kind(limits: NetworkLimits, margin: Floats) -> Floats:
 
 
 def broken_limits(limits: NetworkLimits, margin: Floats) -> Iterator[Key]:
-    """The `WORST` broken limits of each kind at each step. Half the tolerance counts: a cut leaves some error itself."""
+    """The `WORST` broken limits of each kind at each step. Half the tolerance counts: a cut has some error itself."""
     broken = np.where(margin > 0.5 * tolerances(limits), margin, -np.inf)
     for kind, span in spans(limits).items():
         part = broken[:, span]

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.errors import PowerFlowDiverged
-from gridnet.feeder import Feeder
 from gridnet.simulate import State, step
-from gridnet_policies.lp.margins import margins, spans, tolerances, worst_by_kind
-from gridnet_policies.lp.model import EXCESS_EUR_PER_PERCENT_H, Solution
+from gridnet_policies.lp.margins import margins, tolerances, worst_by_kind
+from gridnet_policies.lp.model import Solution
+from gridnet_policies.lp.programme import EXCESS_EUR_PER_PERCENT_H
 from gridnet_policies.lp.task import Task
 
 Floats = NDArray[np.float64]
 
+Limit = Literal["vm_min_pu", "vm_max_pu", "line_percent", "trafo_percent"]
 Status = Literal["optimal", "limits_exceeded", "unsettled"]
 
 
@@ -24,7 +25,7 @@ Status = Literal["optimal", "limits_exceeded", "unsettled"]
 class Violation:
     """A limit that the plan exceeds, as the AC power flow sees it."""
 
-    limit: Literal["vm_min_pu", "vm_max_pu", "line_percent", "trafo_percent"]
+    limit: Limit
     element: str
     """Name of the bus, line or transformer."""
     step: int
@@ -49,8 +50,9 @@ class Plan:
     """(steps + 1, batteries) state of charge 0-1 before each step, and at the end."""
     cost_eur: float
     """By the AC power flow and the account of `gridnet.tariff`."""
-    bound_eur: float
-    """Objective of the last programme: the cost cannot fall much below it."""
+    objective_eur: float
+    """Of the last programme, excess priced. Where no price is negative its loss tangents lie below the true losses, so
+    that `cost_eur - objective_eur` bounds how far the plan may be from the best one."""
     rounds: int
     violations: tuple[Violation, ...]
 
@@ -69,7 +71,10 @@ class Checked(NamedTuple):
 
 
 def check(task: Task, solution: Solution) -> Checked:
-    """Puts the whole schedule through the simulator in one batch. Raises `PowerFlowDiverged` where a step has no solution."""
+    """Puts the whole schedule through the simulator in one batch.
+
+    Raises `PowerFlowDiverged` where a step has no solution.
+    """
     fleet = task.params.fleet
     soc = np.vstack([task.soc, solution.stored_kwh / fleet.e_kwh])
     asked = np.zeros((task.steps, 2, fleet.devices))
@@ -88,22 +93,14 @@ def check(task: Task, solution: Solution) -> Checked:
 def violations(task: Task, margin: Floats) -> tuple[Violation, ...]:
     """Every limit exceeded beyond tolerance, in order of steps."""
     feeder = task.case.feeder
-    columns = spans(task.limits)
+    columns: list[tuple[Limit, str, float]] = [
+        *(("vm_min_pu", name, 0.01) for name in feeder.bus_name),
+        *(("vm_max_pu", name, 0.01) for name in feeder.bus_name),
+        *(("line_percent", name, 1.0) for name in feeder.line_name),
+        *(("trafo_percent", name, 1.0) for name in feeder.trafo_name),
+    ]
     found = []
     for t, column in np.argwhere(margin > tolerances(task.limits)).tolist():
-        kind = next(kind for kind, span in columns.items() if span.start <= column and (span.stop is None or column < span.stop))
-        excess = float(margin[t, column])
-        place = column - columns[kind].start
-        if kind == "loading":
-            found.append(_overload(feeder, place, task.start + t, excess))
-        else:
-            limit: Literal["vm_min_pu", "vm_max_pu"] = "vm_min_pu" if kind == "vm_min" else "vm_max_pu"
-            found.append(Violation(limit, feeder.bus_name[place], task.start + t, excess / 100))
+        limit, element, unit = columns[column]
+        found.append(Violation(limit, element, task.start + t, unit * float(margin[t, column])))
     return tuple(found)
-
-
-def _overload(feeder: Feeder, branch: int, at: int, excess: float) -> Violation:
-    lines = len(feeder.line_name)
-    if branch < lines:
-        return Violation("line_percent", feeder.line_name[branch], at, excess)
-    return Violation("trafo_percent", feeder.trafo_name[branch - lines], at, excess)

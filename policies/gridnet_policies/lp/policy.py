@@ -19,10 +19,10 @@ Floats = NDArray[np.float64]
 
 
 class PerfectForesightLp:
-    """Plans the whole run at once with the true series, then plays the plan. Implements `gridnet_policies.policy.Policy`.
+    """Plans the whole run at once with the true series, then plays the plan: a `gridnet_policies.policy.Policy`.
 
-    Active power only: reactive power stays 0. Batteries start at the scenario's `battery.soc_start`; `plan` holds the last
-    plan, with its status, its cost and the limits it could not keep.
+    Active power only: reactive power stays 0. Batteries start at the scenario's `battery.soc_start`; `plan` holds the
+    last plan, with its status, its cost and the limits it could not keep.
     """
 
     name = "lp"
@@ -54,6 +54,8 @@ class PerfectForesightLp:
         Raises `InputError` for a step outside the plan.
         """
         start = 0 if self.plan is None else self.plan.start
-        if not start <= step < start + len(self._setpoints):
-            raise InputError(f"step {step} lies outside the plan over [{start}, {start + len(self._setpoints)}); prepare it first")
-        return self._setpoints[step - start].copy()
+        end = start + len(self._setpoints)
+        if not start <= step < end:
+            raise InputError(f"step {step} lies outside the plan over [{start}, {end}); prepare a run that holds it")
+        setpoint: Floats = self._setpoints[step - start].copy()
+        return setpoint

@@ -17,8 +17,8 @@ ROUNDS = 8
 """Operating points visited at most, idle being the first."""
 
 PASSES = 4
-"""Times per round that cuts are added and the programme solved again, at most: a schedule pushed away from a limit at one
-step breaks it at another, and that shows without a new power flow."""
+"""Times per round that cuts are added and the programme solved again, at most: a schedule pushed away from a limit at
+one step breaks it at another, and that shows without a new power flow."""
 
 SETTLED = 1e-3
 """Share of the cost by which it may still move when the search ends."""
@@ -31,7 +31,7 @@ def make_plan(task: Task) -> Plan:
     """
     model, p_kw, last_eur = ScheduleModel(task), task.idle_p_kw, np.inf
     tried: list[Checked] = []
-    for number in range(1, ROUNDS + 1):
+    for _ in range(ROUNDS):
         around = _linearise(task, p_kw)
         model.follow_losses(around, p_kw)
         solution = _solve_within(task, model, around, p_kw)
@@ -52,8 +52,8 @@ def make_plan(task: Task) -> Plan:
         p_kw=best.p_kw,
         soc=best.soc,
         cost_eur=best.cost_eur,
-        bound_eur=solution.objective_eur,
-        rounds=number,
+        objective_eur=solution.objective_eur,
+        rounds=len(tried),
         violations=violations(task, best.margin),
     )
 

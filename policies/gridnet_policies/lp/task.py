@@ -68,7 +68,7 @@ class Task:
         return np.hstack([np.zeros((self.steps, self.params.fleet.batteries)), self.pv_available_kw])
 
     def injections(self, p_kw: Floats) -> tuple[Floats, Floats]:
-        """Power at buses, p and q (steps, buses), with devices at `p_kw` (steps, devices) and without reactive power."""
+        """Power at buses, p and q (steps, buses), with devices at `p_kw` (steps, devices) and no reactive power."""
         params = self.params
         p_bus, q_bus = np.zeros((params.buses, self.steps)), np.zeros((params.buses, self.steps))
         np.add.at(p_bus, params.load_bus, params.load_p_kw[self.run].T)
@@ -77,7 +77,7 @@ class Task:
         return np.ascontiguousarray(p_bus.T), np.ascontiguousarray(q_bus.T)
 
     def cost_eur(self, slack_p_kw: Floats, p_kw: Floats, soc_end: Floats) -> float:
-        """The account of `gridnet.tariff`: energy at the slack, its carbon, wear, and what the charge at the end is worth.
+        """The account of `gridnet.tariff`: energy at the slack, its carbon, wear, and the worth of the charge at the end.
 
         `slack_p_kw` (steps,) as solved, `p_kw` (steps, devices) as done, `soc_end` (batteries,).
         """

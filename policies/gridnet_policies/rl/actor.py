@@ -33,9 +33,9 @@ class Actor:
         """The action (actions,) for an observation (width,), or a batch of both."""
         hidden = observation
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = hidden @ weight.T + bias
-            hidden = hidden / (1.0 + np.exp(-hidden))
-        return np.clip(hidden @ self.weights[-1].T + self.biases[-1], -1.0, 1.0).astype(np.float64)
+            summed = hidden @ weight.T + bias
+            hidden = np.asarray(summed / (1.0 + np.exp(-summed)), dtype=np.float32)
+        return np.asarray(np.clip(hidden @ self.weights[-1].T + self.biases[-1], -1.0, 1.0), dtype=np.float64)
 
     def digest(self) -> str:
         """SHA-256 over all numbers."""

@@ -44,7 +44,7 @@ class Foresight(NamedTuple):
         """Marginal value of a kWh in store, EUR (batch,): what one more would save from the end of `step` on."""
         width = 2.0 * (self.soc[1] - self.soc[0])
         low = np.clip(soc - width / 2, self.soc[0], self.soc[-1] - width)
-        return (self.cost_at(step + 1, low) - self.cost_at(step + 1, low + width)) / (width * self.e_kwh)
+        return np.asarray((self.cost_at(step + 1, low) - self.cost_at(step + 1, low + width)) / (width * self.e_kwh))
 
 
 def foresee(case: Case) -> Foresight:
@@ -61,7 +61,8 @@ def foresee(case: Case) -> Foresight:
     worth = stored_value(prices, fleet, last_week, steps - last_week)
     cost_eur[steps] = [worth.cost_eur((level - case.scenario.battery.soc_start) * e_kwh) for level in soc]
     rated = case.feeder.trafo_kva.sum() * case.scenario.limits.trafo_percent / 100.0
-    _backward(prices, surplus_kw, np.array([p_kw, e_kwh, *fleet.efficiency, fleet.keep, fleet.dt_h, rated or np.inf]), soc, cost_eur)
+    one = np.array([p_kw, e_kwh, *fleet.efficiency, fleet.keep, fleet.dt_h, rated or np.inf])
+    _backward(prices, surplus_kw, one, soc, cost_eur)
     return Foresight(cost_eur, soc, e_kwh)
 
 

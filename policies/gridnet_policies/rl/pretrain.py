@@ -46,7 +46,8 @@ def _lesson(core: Core, teacher: Foresight, rng: np.random.Generator, count: int
     """Random situations of training weeks: observations (count, width) and the actions (count,) that foresight would take."""
     weeks = np.array([week for week in range(core.case.clock.weeks) if split_of(week) == "training"])
     step = rng.choice(weeks, count) * STEPS_PER_WEEK + rng.integers(STEPS_PER_WEEK, size=count)
-    soc = rng.uniform(*core.case.fleet.soc_window, size=count)
+    low, high = core.case.fleet.soc_window
+    soc = rng.uniform(low, high, size=count)
     action = np.empty(count)
     actions_of_values(core.world, step, teacher.value_at(step, soc), action)
     seen = np.concatenate([core.world.features[step], soc[:, None].astype(np.float32)], axis=1)

@@ -82,7 +82,9 @@ def _make_ppo(recipe: Recipe, env: DispatchVecEnv) -> PPO:
     )
     # A quiet start: the last layer near zero makes the first policy the greedy rule, which is a good place to learn from.
     with torch.no_grad():
-        ppo.policy.action_net.weight.mul_(0.1)
+        last = ppo.policy.action_net
+        assert isinstance(last, torch.nn.Linear)
+        last.weight.mul_(0.1)
     return ppo
 
 
@@ -102,7 +104,9 @@ def _warm_up(recipe: Recipe, ppo: PPO) -> None:
 def actor_of(ppo: PPO) -> Actor:
     """The actor of a stable-baselines3 policy as plain arrays."""
     linear = [layer for layer in ppo.policy.mlp_extractor.policy_net if isinstance(layer, torch.nn.Linear)]
-    linear.append(ppo.policy.action_net)
+    last = ppo.policy.action_net
+    assert isinstance(last, torch.nn.Linear)
+    linear.append(last)
     return Actor(
         tuple(layer.weight.detach().cpu().numpy().copy() for layer in linear),
         tuple(layer.bias.detach().cpu().numpy().copy() for layer in linear),

@@ -1,0 +1,49 @@
+"""The table that a person reads."""
+
+from __future__ import annotations
+
+import re
+
+from gridnet.app.bench.score import Score
+from gridnet.app.bench.table import aligned, score_table
+
+ONE = Score(
+    cost_eur=12.346,
+    saving_eur=23.454,
+    captured=0.3456,
+    captured_ci95=(0.2345, 0.4567),
+    violation_steps=45.0,
+    worst_voltage_pu=1.05678,
+    worst_loading_percent=67.89,
+    loss_kwh=78.91,
+    co2_kg=89.12,
+    peak_kw=91.23,
+    decision_ms=0.1234,
+)
+
+
+def test_every_figure_stands_in_the_table_with_its_name_and_unit() -> None:
+    head, units, row = score_table({"rule": ONE}).splitlines()
+    names = ["policy", "cost", "saving", "captured", "violations", "voltage", "loading", "losses", "CO2", "peak"]
+    assert re.split(r"\s{2,}", head.strip()) == [*names, "decision"]
+    assert re.split(r"\s{2,}", units.strip()) == [
+        "EUR", "EUR", "[95 % interval]", "steps", "worst pu", "worst %", "kWh", "kg", "kW", "ms",
+    ]  # fmt: skip
+    assert re.split(r"\s{2,}", row.strip()) == [
+        "rule", "12.35", "23.45", "0.346 [0.234, 0.457]", "45", "1.0568", "67.9", "78.9", "89.1", "91.2", "0.123",
+    ]  # fmt: skip
+
+
+def test_a_share_that_is_not_known_is_a_dash() -> None:
+    unknown = Score(**{**vars(ONE), "captured": None, "captured_ci95": None})
+    row = score_table({"rule": unknown}).splitlines()[2]
+    assert re.split(r"\s{2,}", row.strip())[3] == "-"
+
+
+def test_a_violation_count_that_is_a_mean_over_seeds_keeps_its_fraction() -> None:
+    assert " 4.5 " in score_table({"rl": Score(**{**vars(ONE), "violation_steps": 4.5})})
+
+
+def test_columns_line_up() -> None:
+    lines = aligned([["a", "b", "c"], ["long name", "1", "22.5"], ["x", "1000", "3"]])
+    assert lines.splitlines() == ["a             b     c", "long name     1  22.5", "x          1000     3"]
