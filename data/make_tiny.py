@@ -19,11 +19,21 @@ HOURS = 5 * 7 * 24
 def network() -> pp.pandapowerNet:
     """A slack bus and four more in a row, branching once."""
     net = pp.create_empty_network(name="tiny")
-    buses = [pp.create_bus(net, vn_kv=0.4, name=f"bus {k}", geodata=xy) for k, xy in enumerate([(0, 0), (1, 0), (2, 0), (2, 1), (3, 1)])]
+    buses = [
+        pp.create_bus(net, vn_kv=0.4, name=f"bus {k}", geodata=xy) for k, xy in enumerate([(0, 0), (1, 0), (2, 0), (2, 1), (3, 1)])
+    ]
     pp.create_ext_grid(net, buses[0], vm_pu=1.0, name="grid")
     for k, (start, end) in enumerate([(0, 1), (1, 2), (1, 3), (3, 4)]):
         pp.create_line_from_parameters(
-            net, buses[start], buses[end], 0.01, r_ohm_per_km=0.2, x_ohm_per_km=0.08, c_nf_per_km=0.0, max_i_ka=0.27, name=f"line {k}"
+            net,
+            buses[start],
+            buses[end],
+            0.01,
+            r_ohm_per_km=0.2,
+            x_ohm_per_km=0.08,
+            c_nf_per_km=0.0,
+            max_i_ka=0.27,
+            name=f"line {k}",
         )
     for name, bus in (("home A", 3), ("home B", 4)):
         pp.create_load(net, buses[bus], p_mw=0.002, q_mvar=0.0, name=name)
@@ -40,7 +50,10 @@ def main() -> None:
     sun = [10 if 10 <= stamp.hour < 14 else 0 for stamp in stamps]
     spot = [250 if 18 <= stamp.hour < 22 else 50 for stamp in stamps]
     series = {
-        "load": ("device,timestamp,value,unit", [f"{home},{stamp.isoformat()},-2,kW" for home in ("home A", "home B") for stamp in stamps]),
+        "load": (
+            "device,timestamp,value,unit",
+            [f"{home},{stamp.isoformat()},-2,kW" for home in ("home A", "home B") for stamp in stamps],
+        ),
         "pv": ("device,timestamp,value,unit", [f"roof,{stamp.isoformat()},{kw},kW" for stamp, kw in zip(stamps, sun, strict=True)]),
         "price": ("timestamp,value,unit", [f"{stamp.isoformat()},{eur},EUR/MWh" for stamp, eur in zip(stamps, spot, strict=True)]),
         "carbon": ("timestamp,value,unit", [f"{stamp.isoformat()},400,g/kWh" for stamp in stamps]),

@@ -291,5 +291,3 @@ def _ratings(net: Any) -> Floats:
         percent = 100 * BASE_KVA / 1e3 / (trafo.sn_mva * trafo.df * trafo.parallel)
         rows.append((percent * trafo.vn_hv_kv / kv[trafo.hv_bus], percent * trafo.vn_lv_kv / kv[trafo.lv_bus]))
     return np.array(rows, dtype=np.float64).reshape(-1, 2)
-
-

@@ -102,9 +102,7 @@ def step(state: State, asked: Floats, params: Params) -> tuple[State, Transition
 
 
 @njit(cache=True, error_model="numpy")
-def advance(
-    params: Params, step_: Ints, soc: Floats, asked: Floats, done: Floats, soc_after: Floats, flow: Floats
-) -> None:
+def advance(params: Params, step_: Ints, soc: Floats, asked: Floats, done: Floats, soc_after: Floats, flow: Floats) -> None:
     """The kernel of `step`: fills `done`, `soc_after` and `flow`, shapes as in `Transition`."""
     for i in range(step_.shape[0]):
         clip(params.fleet, soc[i], params.pv_p_kw[step_[i]], asked[i], done[i])

@@ -180,7 +180,14 @@ def idle_reward(world: World) -> Floats:
     terms = np.empty((steps, len(TERMS)))
     for step in range(steps):
         reward_terms(
-            world.prices, world.limits, world.penalties, params.fleet.dt_h, step, done[step, 0, : soc.shape[1]], flow[step], terms[step]
+            world.prices,
+            world.limits,
+            world.penalties,
+            params.fleet.dt_h,
+            step,
+            done[step, 0, : soc.shape[1]],
+            flow[step],
+            terms[step],
         )
     return np.asarray(terms.sum(axis=1))
 
@@ -264,7 +271,9 @@ def _ask_rows(world: World, switches: _Switches, step_: Ints, soc: Floats, actio
     params = world.params
     for i in range(step_.shape[0]):
         if switches.by_value:
-            value = value_of_action(world.prices, _SPOT_MEAN_EUR_PER_KWH * world.features[step_[i], _SPOT_MEAN], step_[i], action[i, 0])
+            value = value_of_action(
+                world.prices, _SPOT_MEAN_EUR_PER_KWH * world.features[step_[i], _SPOT_MEAN], step_[i], action[i, 0]
+            )
             answer_value(params, world.prices, step_[i], soc[i], value, asked[i])
         else:
             answer_setpoints(params.fleet, action[i], switches.curtailment, switches.reactive, asked[i])

@@ -57,7 +57,7 @@ class DispatchEnv(gymnasium.Env[Float32s, Float32s]):
     v0: first version.
     """
 
-    metadata = {"render_modes": []}
+    metadata = {"render_modes": []}  # noqa: RUF012  (Gymnasium declares it as an instance variable)
 
     def __init__(self, scenario: str | Path | Scenario = "rural1", render_mode: None = None, **options: Any) -> None:
         if render_mode is not None:

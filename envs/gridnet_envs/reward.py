@@ -33,7 +33,14 @@ class Penalties(NamedTuple):
 
 @njit(cache=True, error_model="numpy")
 def reward_terms(
-    prices: Prices, limits: NetworkLimits, penalties: Penalties, dt_h: float, step_: int, battery_p_kw: Floats, flow: Floats, terms: Floats
+    prices: Prices,
+    limits: NetworkLimits,
+    penalties: Penalties,
+    dt_h: float,
+    step_: int,
+    battery_p_kw: Floats,
+    flow: Floats,
+    terms: Floats,
 ) -> None:
     """Fills `terms` (6,) for one feeder: `battery_p_kw` (batteries,) as done, `flow` its solved row."""
     terms[:] = 0.0

@@ -16,7 +16,6 @@ from gridnet_envs.core import Core
 from gridnet_envs.options import Options
 from gridnet_envs.slots import BOUND
 
-
 Potential = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], np.ndarray[Any, Any]]
 """Potential in EUR (batch,) of a step (batch,) and the fleet's state of charge (batch,)."""
 

@@ -127,7 +127,7 @@ def _excess_at(
     batteries = params.fleet.p_kw.shape[0]
     for d in range(full.shape[2]):
         p_kw = full[0, 0, d]
-        if d < batteries:
+        if d < batteries:  # noqa: SIM108  (a nested conditional expression reads worse)
             member = (group == _DISCHARGE and p_kw > 0.0) or (group == _CHARGE and p_kw < 0.0)
         else:
             member = group == _PV

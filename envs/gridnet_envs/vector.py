@@ -29,7 +29,7 @@ class DispatchVectorEnv(VectorEnv[Float32s, Float32s, NDArray[Any]]):
     term as an array (num_envs,).
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}  # noqa: RUF012  (Gymnasium declares it as an instance variable)
 
     def __init__(self, num_envs: int = 1, scenario: str | Path | Scenario = "rural1", **options: Any) -> None:
         self.core = Core(load_case(scenario), parse_options(options), batch=num_envs)

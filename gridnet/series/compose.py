@@ -97,9 +97,7 @@ def build_series(scenario: Scenario, loads: LoadTable, pvs: PvTable) -> Series:
 
 def _read_files(scenario: Scenario, loads: LoadTable, pvs: PvTable) -> dict[Quantity, TidySeries]:
     """The user's series on the clock of the first, faults of all files collected."""
-    named: dict[Quantity, SeriesFile | None] = {
-        quantity: getattr(scenario.series, quantity.value) for quantity in Quantity
-    }
+    named: dict[Quantity, SeriesFile | None] = {quantity: getattr(scenario.series, quantity.value) for quantity in Quantity}
     devices = {Quantity.LOAD: loads.name, Quantity.PV: pvs.name}
     read: dict[Quantity, TidySeries] = {}
     faults: list[Fault] = []
@@ -116,9 +114,7 @@ def _read_files(scenario: Scenario, loads: LoadTable, pvs: PvTable) -> dict[Quan
     return read
 
 
-def _load(
-    given: TidySeries | None, scenario: Scenario, loads: LoadTable, clock: Clock
-) -> tuple[FloatArray, FloatArray]:
+def _load(given: TidySeries | None, scenario: Scenario, loads: LoadTable, clock: Clock) -> tuple[FloatArray, FloatArray]:
     if given is None:
         return household_loads(loads, simbench_profiles(), scenario.households, clock)
     if given.q_kvar is not None:

@@ -65,9 +65,7 @@ class _Candidates:
         return self.source_day[days, rng.integers(self.count)]
 
 
-def household_loads(
-    loads: LoadTable, profiles: Profiles, households: Households, clock: Clock
-) -> tuple[FloatArray, FloatArray]:
+def household_loads(loads: LoadTable, profiles: Profiles, households: Households, clock: Clock) -> tuple[FloatArray, FloatArray]:
     """Active and reactive power of every load: `p_kw` and `q_kvar`, each `(steps, loads)`, consumption NEGATIVE.
 
     A load is the mean of `households.homes_per_load` homes, each drawn on its own; reactive power comes from the days
@@ -159,9 +157,7 @@ def _profiled(
     return p_sum / households.homes_per_load, q_sum / households.homes_per_load
 
 
-def _unprofiled(
-    profiles: Profiles, households: Households, candidates: _Candidates, rng: np.random.Generator
-) -> FloatArray:
+def _unprofiled(profiles: Profiles, households: Households, candidates: _Candidates, rng: np.random.Generator) -> FloatArray:
     total = np.zeros(candidates.steps)
     for _ in range(households.homes_per_load):
         shapes = _SHOPS if rng.random() < _SHARE_OF_SHOPS else _HOMES

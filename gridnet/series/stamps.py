@@ -25,9 +25,7 @@ def zone_named(name: str | None, faults: FaultList) -> ZoneInfo | None:
         return None
 
 
-def utc_stamps(
-    stamps: pd.Series, lines: pd.Series, devices: pd.Series, zone: ZoneInfo | None, faults: FaultList
-) -> pd.Series:
+def utc_stamps(stamps: pd.Series, lines: pd.Series, devices: pd.Series, zone: ZoneInfo | None, faults: FaultList) -> pd.Series:
     """`stamps` in UTC, `NaT` where a fault is reported.
 
     Where a zone's clock is put back, the same naive stamp comes twice for a device; the first is the summer one.
@@ -74,9 +72,7 @@ def _offset_h(text: str) -> float:
     return -hours if text[0] == "-" else hours
 
 
-def _localised(
-    wall: pd.Series, lines: pd.Series, devices: pd.Series, zone: ZoneInfo | None, faults: FaultList
-) -> pd.Series:
+def _localised(wall: pd.Series, lines: pd.Series, devices: pd.Series, zone: ZoneInfo | None, faults: FaultList) -> pd.Series:
     if zone is None:
         faults.add_rows(
             lines.to_numpy(), "timestamp", f"{_shown(wall.astype(str))}, without offset",

@@ -63,5 +63,7 @@ def _summary(case: Case, weeks: list[int], outcome: Outcome) -> str:
         f"weeks {', '.join(str(week) for week in weeks)}, every schedule through the shield and AC power flow at 15 min",
     ]
     if seen:
-        lines.append(f"careful: weeks {', '.join(str(week) for week in seen)} are not held out; a learned policy may have trained on them")
+        lines.append(
+            f"careful: weeks {', '.join(str(week) for week in seen)} are not held out; a learned policy may have trained on them"
+        )
     return "\n".join([*lines, "", score_table(outcome.scores)])

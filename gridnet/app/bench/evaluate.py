@@ -78,7 +78,9 @@ def run_week(case: Case, policy: Policy, week: int) -> WeekRun:
         thinking += time.perf_counter() - began
         state, transition = simulate.step(state, protect(state, asked[None], case.params, limits), case.params)
         if not transition.converged[0]:
-            raise PowerFlowDiverged(f"policy {policy.name} leaves step {step} of {case.scenario.name} without an AC solution", step=step)
+            raise PowerFlowDiverged(
+                f"policy {policy.name} leaves step {step} of {case.scenario.name} without an AC solution", step=step
+            )
         transitions.append(transition)
         soc.append(state.soc[0])
     return WeekRun(

@@ -90,9 +90,7 @@ def _interval(saving: Floats, bound: Floats, seed: int) -> tuple[float, float]:
 
 def as_json(scenario: str, weeks: Sequence[int], seed: int, scores: Mapping[str, Score]) -> dict[str, object]:
     """The benchmark's machine-readable form."""
-    rounded = {
-        name: {key: _rounded(value) for key, value in asdict(one).items()} for name, one in scores.items()
-    }
+    rounded = {name: {key: _rounded(value) for key, value in asdict(one).items()} for name, one in scores.items()}
     return {"scenario": scenario, "weeks": list(weeks), "seed": seed, "policies": rounded}
 
 

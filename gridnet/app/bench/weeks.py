@@ -19,7 +19,9 @@ def parse_weeks(words: str, clock: Clock) -> list[int]:
     if words in ("seasons", "held-out"):
         wanted = [week for week in SEASONS if week < clock.weeks] if words == "seasons" else []
         if not held_out:
-            raise InputError(f"the series has {clock.weeks} whole weeks and none is held out; name weeks by number, as in --weeks 0,1")
+            raise InputError(
+                f"the series has {clock.weeks} whole weeks and none is held out; name weeks by number, as in --weeks 0,1"
+            )
         return wanted if len(wanted) == len(SEASONS) else held_out
     faults, weeks = [], []
     for word in words.split(","):

@@ -10,11 +10,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    scenarios: tuple[str, ...] = ("rural1",)
+    scenarios: tuple[str, ...] = ("rural1", "rural3", "semiurb4")
     """Feeders to train on; the batch is split evenly."""
     variations: int = Field(8, ge=0)
     """Variations of each feeder that train beside it (`gridnet_policies.rl.variety`)."""
-    steps: int = Field(3_000_000, ge=1)
+    steps: int = Field(400_000, ge=1)
     """Environment steps, all feeders together."""
     seed: int = Field(0, ge=0)
     batch: int = Field(256, ge=1)
@@ -27,7 +27,7 @@ class Recipe(BaseModel):
     epochs: int = 4
     learning_rate: float = 1e-4
     """Start value; falls to zero over the run as a half cosine."""
-    pretrain_batches: int = Field(4000, ge=0)
+    pretrain_batches: int = Field(6000, ge=0)
     """Batches of regression on perfect-foresight values of stored energy, before PPO; 0 = none."""
     pretrain_rate: float = 1e-3
     gamma: float = 0.97
@@ -41,5 +41,5 @@ class Recipe(BaseModel):
     """Start value of the logarithm of the action noise."""
     warm_up: int = Field(20, ge=0)
     """Updates in which only the value network learns, so that its first guesses don't spoil the pretrained policy."""
-    validate_every: int = 10
+    validate_every: int = 2
     """Updates between validations; the best checkpoint on validation weeks is what is kept."""

@@ -42,9 +42,7 @@ def varied(case: Case, rng: np.random.Generator) -> Case:
     )
     fee = {"grid_fee_eur_per_mwh": float(rng.uniform(*GRID_FEE_EUR_PER_MWH))}
     fleet = case.fleet._replace(e_kwh=case.fleet.e_kwh * np.exp(rng.uniform(*np.log(CAPACITY))))
-    params = case.params._replace(
-        fleet=fleet, load_p_kw=series.load_p_kw, load_q_kvar=series.load_q_kvar, pv_p_kw=series.pv_p_kw
-    )
+    params = case.params._replace(fleet=fleet, load_p_kw=series.load_p_kw, load_q_kvar=series.load_q_kvar, pv_p_kw=series.pv_p_kw)
     tariff = case.scenario.tariff.model_copy(update=fee)
     return replace(case, scenario=case.scenario.model_copy(update={"tariff": tariff}), series=series, params=params)
 

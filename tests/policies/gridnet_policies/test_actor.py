@@ -65,7 +65,7 @@ def test_it_acts_as_the_network_it_was_taken_from(ppo: PPO, factor: float) -> No
     views = _views(500)
     wanted, _ = _scaled(ppo, factor).predict(views, deterministic=True)
     got = actor_of(ppo).act(views)
-    np.testing.assert_allclose(got, wanted, atol=1e-6 * max(1.0, factor / 100))
+    np.testing.assert_allclose(got, wanted, atol=1e-6 * factor)  # float32 rounds in proportion to the last layer
     bounded = np.abs(wanted) == 1.0
     assert bounded.mean() > 0.5 if factor == 1000.0 else bounded.mean() < 0.5
     assert np.ptp(wanted) > 1e-3, "the network says the same to everything"

@@ -79,7 +79,10 @@ def test_it_agrees_with_the_optimiser(tiny: Case, teacher: Foresight) -> None:
 def test_naming_its_value_reaches_the_optimum(tiny: Case, teacher: Foresight) -> None:
     cost = account(tiny, run_week(tiny, NamesTheValue(teacher), WEEK)).cost_eur
     saving, best = _by_hand("no_battery") - cost, _by_hand("no_battery") - _by_hand("lp")
-    assert 0.98 * best <= saving <= 1.005 * best
+    # A price is answered in full or not at all for a quarter-hour: each evening up to 10 kW x 1/4 h too much is sold at 0.25
+    # instead of kept to replace import at 0.35.
+    overshoot = 7 * 2.5 * (0.35 - 0.25)
+    assert best - overshoot <= saving <= 1.005 * best
 
 
 def test_more_in_store_never_costs_more(teacher: Foresight) -> None:
@@ -104,12 +107,16 @@ def test_the_value_of_a_kwh_is_what_it_will_replace(teacher: Foresight) -> None:
     def value(hour: float, soc: float) -> float:
         return float(teacher.value_at(AT + round(4 * hour), np.array([soc]))[0])
 
-    # Before the evening a little energy will replace import at 0.35, the last of the capacity will be sold at 0.25.
-    assert value(17, 0.3) == pytest.approx(0.35, abs=0.005)
-    assert value(17, 0.95) == pytest.approx(0.25, abs=0.005)
-    # In the morning an empty battery will be filled by the sun anyhow: a kWh more only leaves 1 / 0.9 kWh to sell at 0.05.
-    assert value(9, 0.02) == pytest.approx(0.15, abs=0.005), "it covers a deficit before the sun is up"
-    assert value(9.75, 0.5) == pytest.approx(0.05 / 0.9, abs=0.005)
+    # At 18:00 the first 16 kWh will replace import at 0.35, the rest will be sold at 0.25.
+    assert value(17.75, 0.3) == pytest.approx(0.35, abs=0.005)
+    assert value(17.75, 0.95) == pytest.approx(0.25, abs=0.005)
+    # Before that, with time left to buy, a kWh more is 1 / 0.9 kWh less to buy at 0.15.
+    assert value(16, 0.9) == pytest.approx(0.15 / 0.9, abs=0.005)
+    # In the morning it covers load until the sun is up; then it only leaves 1 / 0.9 kWh of surplus to sell at 0.05.
+    assert value(8, 0.02) == pytest.approx(0.15, abs=0.005)
+    assert value(9.75, 0.5) == pytest.approx(0.05 / 0.9, abs=0.02)
+    # After the evening it covers load at 0.15.
+    assert value(22, 0.1) == pytest.approx(0.15, abs=0.005)
 
 
 def test_values_lie_between_nothing_and_the_dearest_import(teacher: Foresight) -> None:
