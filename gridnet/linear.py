@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Complexes = NDArray[np.complex128]
 
-_CHUNK_BYTES = 48e6
+_CHUNK_BYTES = 16e6
 """Size of the largest working array, which bounds memory whatever the number of steps."""
 
 

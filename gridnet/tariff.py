@@ -59,6 +59,19 @@ def make_prices(scenario: Scenario, series: Series) -> Prices:
     )
 
 
+def running_cost_eur(prices: Prices, dt_h: float, start: int, slack_p_kw: Floats, battery_p_kw: Floats) -> float:
+    """Energy at the connection point, its carbon where priced, and wear, over the steps from `start` on.
+
+    `slack_p_kw` (steps,) as solved, `battery_p_kw` (steps, batteries) as done.
+    """
+    here = slice(start, start + len(slack_p_kw))
+    bought, sold = np.maximum(slack_p_kw, 0.0), np.maximum(-slack_p_kw, 0.0)
+    carbon_eur_per_kwh = prices.co2_eur_per_kg * prices.carbon_kg_per_kwh[here]
+    energy = bought @ (prices.import_eur_per_kwh[here] + carbon_eur_per_kwh) - sold @ prices.export_eur_per_kwh[here]
+    wear = float(np.abs(battery_p_kw).sum()) * prices.wear_eur_per_kwh
+    return float(energy + wear) * dt_h
+
+
 def stored_value(prices: Prices, fleet: Fleet, start: int, steps: int) -> StoredValue:
     """The value of stored energy at the end of the run over `[start, start + steps)`."""
     discharge, run = fleet.efficiency[1], slice(start, start + steps)

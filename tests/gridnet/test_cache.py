@@ -100,7 +100,7 @@ def test_a_truncated_entry_reads_as_absent_wherever_it_ends(entry: Path) -> None
 
 @pytest.mark.xfail(
     strict=True,
-    reason="RuntimeError, SyntaxError and TokenError escape from fetch; and where a large array's stated shape shrinks, "
+    reason="RuntimeError, SyntaxError and TokenError escape; and where a large array's stated shape shrinks, "
     "its checksum is never reached and a part is taken for the whole",
 )
 @pytest.mark.parametrize("record", [TINY, RECORD], ids=["tiny", "large"])
@@ -121,7 +121,7 @@ def test_a_flipped_bit_is_never_taken_for_the_record(entry: Path, record: Record
     assert (wrong, escaped) == ([], [])
 
 
-@pytest.mark.xfail(strict=True, reason="np.load opens the file by its path and does not close it when the content is bad")
+@pytest.mark.xfail(strict=True, reason="np.load does not close the file where its content is bad")
 def test_a_damaged_entry_is_closed_again(entry: Path) -> None:
     cache.store("key", TINY)
     entry.write_bytes(entry.read_bytes()[:300])

@@ -13,7 +13,7 @@ from gridnet.case import Case
 from gridnet.clock import STEPS_PER_WEEK
 from gridnet.errors import PowerFlowDiverged
 from gridnet.limits import make_limits
-from gridnet.tariff import make_prices, stored_value
+from gridnet.tariff import make_prices, running_cost_eur, stored_value
 from gridnet_envs.shield import protect
 from gridnet_policies.policy import Policy
 
@@ -101,23 +101,17 @@ def account(case: Case, run: WeekRun) -> WeekAccount:
     """The account of a run, by the definitions of `gridnet.tariff` and `gridnet.limits`."""
     steps, fleet = len(run.slack_p_kw), case.fleet
     prices, limits = make_prices(case.scenario, case.series), make_limits(case.scenario, case.feeder)
-    here = slice(run.start, run.start + steps)
-    exchange_kwh = run.slack_p_kw * fleet.dt_h
-    bought, sold = np.maximum(exchange_kwh, 0.0), np.maximum(-exchange_kwh, 0.0)
-    carbon = prices.carbon_kg_per_kwh[here]
-    moved_kwh = float(np.abs(run.done[:, 0, : fleet.batteries]).sum() * fleet.dt_h)
     gained_kwh = float((run.soc[-1] - run.soc[0]) @ fleet.e_kwh)
-    energy_eur = float(bought @ prices.import_eur_per_kwh[here] - sold @ prices.export_eur_per_kwh[here])
-    carbon_eur = float(bought @ carbon) * prices.co2_eur_per_kg
     stored_eur = stored_value(prices, fleet, run.start, steps).cost_eur(gained_kwh)
+    running_eur = running_cost_eur(prices, fleet.dt_h, run.start, run.slack_p_kw, run.done[:, 0, : fleet.batteries])
     broken = limits.broken(run.vm_pu, run.loading_percent)
     voltages = run.vm_pu[:, np.isfinite(limits.vm_max_pu)]
     return WeekAccount(
-        cost_eur=energy_eur + carbon_eur + prices.wear_eur_per_kwh * moved_kwh + stored_eur,
+        cost_eur=running_eur + stored_eur,
         violation_steps=int(broken.sum()),
         worst_voltage_pu=float(voltages.flat[np.argmax(np.abs(voltages - 1.0))]) if voltages.size else 1.0,
         worst_loading_percent=float(run.loading_percent.max(initial=0.0)),
         loss_kwh=float(run.loss_kw.sum() * fleet.dt_h),
-        co2_kg=float(exchange_kwh @ carbon),
+        co2_kg=float(run.slack_p_kw @ prices.carbon_kg_per_kwh[run.start : run.start + steps]) * fleet.dt_h,
         peak_kw=float(np.abs(run.slack_p_kw).max()),
     )

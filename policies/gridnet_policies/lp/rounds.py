@@ -21,10 +21,10 @@ PASSES = 4
 one step breaks it at another, and that shows without a new power flow."""
 
 SETTLED = 1e-3
-"""Share of the cost by which plan and programme may differ when the search ends."""
+"""Share of the cost within which plan and programme agree, or two rounds do, in an optimal plan."""
 
 STANDSTILL = 2e-4
-"""Share of the cost below which a round's gain is not worth another round."""
+"""Share of the cost below which what a round gains is not worth another round."""
 
 
 def make_plan(task: Task) -> Plan:
@@ -42,9 +42,9 @@ def make_plan(task: Task) -> Plan:
         tried.append(now)
         gap, moved = abs(now.priced_eur - solution.objective_eur), abs(now.priced_eur - last_eur)
         scale = max(abs(now.priced_eur), _turnover_eur(task, around) / 10)
-        settled = gap <= SETTLED * scale or moved <= STANDSTILL * scale
+        agreed, settled = gap <= SETTLED * scale, min(gap, moved) <= SETTLED * scale
         # A limit still broken may yet be kept by the next round, unless the programme itself has given it up.
-        if settled and (now.keeps_limits or gap <= SETTLED * scale):
+        if agreed or (moved <= STANDSTILL * scale and now.keeps_limits):
             break
         p_kw, last_eur = now.p_kw, now.priced_eur
     best = min(tried, key=lambda each: each.priced_eur)

@@ -12,7 +12,7 @@ from gridnet.case import Case
 from gridnet.errors import InputError
 from gridnet.limits import NetworkLimits, make_limits
 from gridnet.simulate import Params
-from gridnet.tariff import Prices, StoredValue, make_prices, stored_value
+from gridnet.tariff import Prices, StoredValue, make_prices, running_cost_eur, stored_value
 
 Floats = NDArray[np.float64]
 
@@ -82,12 +82,9 @@ class Task:
         `slack_p_kw` (steps,) as solved, `p_kw` (steps, devices) as done, `soc_end` (batteries,).
         """
         fleet = self.params.fleet
-        bought = np.maximum(slack_p_kw, 0.0) @ self.import_eur_per_kwh
-        sold = np.maximum(-slack_p_kw, 0.0) @ self.export_eur_per_kwh
-        moved = float(np.abs(p_kw[:, : fleet.batteries]).sum())
         gained_kwh = float((soc_end - self.soc) @ fleet.e_kwh)
-        running = (bought - sold + moved * self.prices.wear_eur_per_kwh) * fleet.dt_h
-        return float(running) + self.stored.cost_eur(gained_kwh)
+        running = running_cost_eur(self.prices, fleet.dt_h, self.start, slack_p_kw, p_kw[:, : fleet.batteries])
+        return running + self.stored.cost_eur(gained_kwh)
 
 
 def make_task(case: Case, start: int, steps: int) -> Task:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -21,9 +23,14 @@ def case() -> Case:
     return load_case("rural1")
 
 
+@cache
+def value_core() -> Core:
+    return Core(load_case("rural1"), Options(action="value", weeks="all"), batch=1)
+
+
 @pytest.fixture(scope="module")
 def core() -> Core:
-    return Core(load_case("rural1"), Options(action="value", weeks="all"), batch=1)
+    return value_core()
 
 
 def possible_kw(case: Case, soc: Floats) -> tuple[float, float]:
@@ -79,10 +86,9 @@ def test_power_is_shared_so_that_none_holds_the_others_back(seed: int, p_kw: flo
 @given(step=st.integers(0, 35_135), soc=st.floats(0.05, 0.95))
 def test_the_middle_action_is_self_consumption_under_the_default_tariff(step: int, soc: float) -> None:
     """But for quarter-hours so cheap or dear that trading pays both ways: those are asserted to be rare below."""
-    core = Core(load_case("rural1"), Options(action="value", weeks="all"), batch=1)
+    core = value_core()
     case = core.case
-    if not is_ordinary(core)[step]:
-        return
+    assume(is_ordinary()[step])
     core.step_index[0], core.soc[0], core.end[0] = step, soc, step + 96
     surplus = float(case.series.load_p_kw[step].sum() + case.series.pv_p_kw[step].sum())
     lowest, highest = possible_kw(case, np.full(case.fleet.batteries, soc))
@@ -95,20 +101,21 @@ def test_the_middle_action_is_self_consumption_under_the_default_tariff(step: in
     np.testing.assert_array_equal(core.done[0, 1], 0.0)
 
 
-def is_ordinary(core: Core) -> NDArray[np.bool_]:
+@cache
+def is_ordinary() -> NDArray[np.bool_]:
     """Quarter-hours in which, at a value half-way between mean export and mean import price, storing the surplus and
     covering the deficit pay, and neither charging from the grid nor selling from store does; and export is no loss."""
-    spot = core.case.series.price_eur_per_mwh / 1e3
-    mean = spot_means(core)
-    value, wear, eta = mean + 0.185 / 2, 0.01, 0.95
+    case = load_case("rural1")
+    spot, fee = case.series.price_eur_per_mwh / 1e3, case.scenario.tariff.grid_fee_eur_per_mwh / 1e3
+    mean = spot_means(spot)
+    value, wear, eta = mean + fee / 2, 0.01, 0.95
     keeps = eta * value - wear
     gives = value / eta + wear
-    return (keeps < spot + 0.185) & (spot < gives) & (keeps > spot) & (spot + 0.185 > gives) & (spot >= 0)
+    return (keeps < spot + fee) & (spot < gives) & (keeps > spot) & (spot + fee > gives) & (spot >= 0)
 
 
-def spot_means(core: Core) -> Floats:
+def spot_means(spot: Floats) -> Floats:
     """Mean of the next 24 hours of prices as published, EUR/kWh, written out again."""
-    spot = core.case.series.price_eur_per_mwh / 1e3
     steps = len(spot)
     step = np.arange(steps)
     known_until = np.minimum((step // 96 + 1 + (step % 96 >= 48)) * 96, steps)
@@ -120,8 +127,8 @@ def spot_means(core: Core) -> Floats:
     return total / 96
 
 
-def test_almost_every_quarter_hour_is_ordinary(core: Core) -> None:
-    assert is_ordinary(core).mean() > 0.95
+def test_almost_every_quarter_hour_is_ordinary() -> None:
+    assert is_ordinary().mean() > 0.95
 
 
 def test_value_actions_span_from_never_store_to_always_charge(case: Case, core: Core) -> None:
@@ -142,13 +149,14 @@ def test_value_actions_span_from_never_store_to_always_charge(case: Case, core: 
         (0.30, -50.0, "rest"),
     ],
 )
-def test_a_value_is_weighed_against_both_prices(case: Case, core: Core, value: float, surplus: float, expected: str) -> None:
-    # buy 0.285, sell 0.10, efficiency 0.95 each way, wear 0.01: charging from the grid pays above (0.285 + 0.01) / 0.95 =
-    # 0.311, storing the surplus above 0.116, covering the deficit below (0.285 - 0.01) * 0.95 = 0.261, selling below 0.0855
-    step = 0
-    params = case.params._replace(
-        load_p_kw=np.full((1, 1), min(surplus, 0.0)), pv_p_kw=np.full((1, case.fleet.devices - case.fleet.batteries), 0.0)
-    )
+def test_a_value_is_weighed_against_both_prices(
+    case: Case, core: Core, value: float, surplus: float, expected: str
+) -> None:
+    # Buy 0.285, sell 0.10, efficiency 0.95 each way, wear 0.01. Charging from the grid pays at a value above
+    # (0.285 + 0.01) / 0.95 = 0.311, storing the surplus above 0.116, covering the deficit below (0.285 - 0.01) * 0.95
+    # = 0.261, selling from store below 0.0855.
+    step, plants = 0, case.fleet.devices - case.fleet.batteries
+    params = case.params._replace(load_p_kw=np.full((1, 1), min(surplus, 0.0)), pv_p_kw=np.zeros((1, plants)))
     params.pv_p_kw[0, 0] = max(surplus, 0.0)
     prices = core.world.prices._replace(import_eur_per_kwh=np.array([0.285]), export_eur_per_kwh=np.array([0.10]))
     soc, asked = np.full(case.fleet.batteries, 0.5), np.empty((2, case.fleet.devices))

@@ -17,8 +17,8 @@ from gridnet_policies.rl.recipe import Recipe
 class SmallRecipe(Recipe):
     """A run of seconds."""
 
-    batch: int = 16
-    n_steps: int = 16
+    batch: int = 32
+    n_steps: int = 32
     minibatch: int = 64
     epochs: int = 1
     pretrain_batches: int = 20

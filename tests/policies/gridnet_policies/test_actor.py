@@ -60,7 +60,7 @@ def _scaled(ppo: PPO, factor: float) -> PPO:
     return ppo
 
 
-@pytest.mark.parametrize("factor", [1.0, 100.0, 1000.0])
+@pytest.mark.parametrize("factor", [1.0, 10.0, 1000.0])
 def test_it_acts_as_the_network_it_was_taken_from(ppo: PPO, factor: float) -> None:
     views = _views(500)
     wanted, _ = _scaled(ppo, factor).predict(views, deterministic=True)

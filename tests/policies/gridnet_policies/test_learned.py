@@ -34,12 +34,12 @@ def _one_price(folder: Path, action: float) -> Learned:
     return Learned(folder)
 
 
-@pytest.mark.parametrize(("action", "p_kw"), [(1.0, -10.0), (0.0, 0.0), (-0.5, 4.0), (-1.0, 10.0)])
+@pytest.mark.parametrize(("action", "p_kw"), [(1.0, -10.0), (0.25, 0.0), (-0.5, 4.0), (-1.0, 10.0)])
 def test_the_price_it_names_decides_between_buying_resting_covering_the_load_and_selling(
     action: float, p_kw: float, tiny: Case, tmp_path: Path
 ) -> None:
     # At 05:00 a kWh is bought at 0.15 and sold at 0.05, and the mean spot price of the next day is 0.083: -1 names 0.033,
-    # -0.5 0.083, 0 0.133 (times 0.9 in store, so no reason to buy), 1 names 0.233 EUR/kWh.
+    # -0.5 0.083, 0.25 0.158 (times 0.9 when it is stored, so no reason to buy), 1 names 0.233 EUR/kWh.
     policy = _one_price(tmp_path, action)
     policy.prepare(tiny, 0, 96)
     asked = policy.decide(20, np.array([0.5]))
@@ -77,7 +77,7 @@ def test_it_does_not_look_beyond_published_prices_and_its_forecasts(tiny: Case, 
     later = 4 * STEPS_PER_WEEK + 3 * 96
     price, load = tiny.series.price_eur_per_mwh.copy(), tiny.series.load_p_kw.copy()
     price[later:] *= -2.0
-    load[later:] *= 2.0
+    load[later:] *= 0.5  # not more: the peak load stands for the rating of a feeder without transformer
     series = replace(tiny.series, price_eur_per_mwh=price, load_p_kw=load)
     other = replace(tiny, series=series, params=tiny.params._replace(load_p_kw=load))
     rng = np.random.default_rng(3)

@@ -213,7 +213,7 @@ def test_self_discharge_below_the_window_leaves_a_plan() -> None:
 
 
 def test_a_limit_that_curtailment_keeps_is_kept_and_just_kept() -> None:
-    # 10 kW over two lines of 2 mOhm raise the voltage by about 10e3 * 4e-3 / 400^2 = 2.5e-4 pu: a band too narrow for it.
+    # 10 kW load line 0 by 5.35 %; the roof must stop at 10 / 5.35 * 4 = 7.5 kW, and has no reason to stop below.
     street = Street([100] * 3, [0] * 3, [10] * 3, limits={"line_percent": 4.0}, batteries=0)
     case = case_of(street)
     policy = PerfectForesightLp()
@@ -221,6 +221,7 @@ def test_a_limit_that_curtailment_keeps_is_kept_and_just_kept() -> None:
     assert policy.plan is not None
     assert policy.plan.status == "optimal"
     assert run.loading_percent.max(axis=1) == pytest.approx(np.full(3, 4.0), abs=0.02)
+    assert run.done_kw[:, 0] == pytest.approx(np.full(3, 7.48), abs=0.05)
 
 
 def test_a_limit_that_nothing_keeps_is_reported_and_kept_as_well_as_can_be() -> None:

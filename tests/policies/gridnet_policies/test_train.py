@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from gridnet_policies.rl.train import Progress, seconds_left, train, validate
 
 SMALL = Recipe(
     scenarios=("tiny",),
-    steps=2048,
+    steps=512,
     batch=16,
     n_steps=16,
     minibatch=64,
@@ -36,7 +35,7 @@ SMALL = Recipe(
     pretrain_batches=30,
     hidden=(16,),
     warm_up=1,
-    validate_every=4,
+    validate_every=2,
     variations=1,
 )
 SLOTS = SERIES_SLOTS + STATE_SLOTS
@@ -130,8 +129,8 @@ class Spy:
 
 
 @pytest.fixture
-def spy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spy]:
-    yield Spy(monkeypatch)
+def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    return Spy(monkeypatch)
 
 
 @pytest.mark.parametrize("days", [1, 7])

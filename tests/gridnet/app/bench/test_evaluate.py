@@ -182,14 +182,14 @@ def test_energy_missing_costs_more_than_energy_left_over_earns(tiny: Case) -> No
 
 
 def test_a_limit_counts_as_broken_only_beyond_its_tolerance(tiny: Case) -> None:
-    steps = 6
+    steps = 7
     run = _made(tiny, [1.0] * steps, [0.0] * (steps + 1), [0.0] * steps)
     run.vm_pu[1, 2], run.vm_pu[2, 2] = 1.10005, 1.1002
     run.vm_pu[3, 4] = 0.8997
     run.loading_percent[4, 0], run.loading_percent[5, 0] = 100.05, 100.2
-    run.vm_pu[5, 4] = 0.85
+    run.vm_pu[6, 4], run.loading_percent[6, 0] = 0.85, 100.15
     got = account(tiny, run)
-    assert got.violation_steps == 3, "a step counts once, however much is broken in it"
+    assert got.violation_steps == 4, "a step counts once, however much is broken in it"
     assert got.worst_voltage_pu == 0.85
     assert got.worst_loading_percent == 100.2
 
