@@ -143,16 +143,12 @@ def test_a_folder_in_the_place_of_a_scenario(tiny: Copy, told: Callable[..., str
     ],
     ids=["empty", "cut", "bytes", "list"],
 )
-def test_a_scenario_file_that_is_no_scenario(
-    content: bytes, phrases: list[str], tiny: Copy, told: Callable[..., str]
-) -> None:
+def test_a_scenario_file_that_is_no_scenario(content: bytes, phrases: list[str], tiny: Copy, told: Callable[..., str]) -> None:
     tiny.scenario.write_bytes(content)
     _assert_all_told(told("scenario", tiny.scenario), str(tiny.scenario), *phrases)
 
 
-def test_unknown_keys_wrong_types_and_impossible_values_are_listed_together(
-    tiny: Copy, told: Callable[..., str]
-) -> None:
+def test_unknown_keys_wrong_types_and_impossible_values_are_listed_together(tiny: Copy, told: Callable[..., str]) -> None:
     tiny.edit("tiny.toml", lambda text: text.replace("soc_start = 0.0", "soc_begin = 0.0"))
     tiny.edit("tiny.toml", lambda text: text.replace("efficiency_charge = 0.9", "efficiency_charge = 9"))
     tiny.edit("tiny.toml", lambda text: text.replace("grid_fee_eur_per_mwh = 100.0", 'grid_fee_eur_per_mwh = "dear"'))
@@ -265,11 +261,11 @@ def test_a_device_at_a_bus_that_does_not_exist(table: str, tiny: Copy, told: Cal
     _assert_all_told(told("scenario", tiny.scenario), f"network.{table}[0].bus", "99")
 
 
-@pytest.mark.xfail(raises=(IndexError, UserWarning), reason="only devices' buses are checked; pandapower fails on the others' first")
+@pytest.mark.xfail(
+    raises=(IndexError, UserWarning), reason="only devices' buses are checked; pandapower fails on the others' first"
+)
 @pytest.mark.parametrize(("table", "column"), [("line", "from_bus"), ("line", "to_bus"), ("ext_grid", "bus")])
-def test_a_line_or_connection_at_a_bus_that_does_not_exist(
-    table: str, column: str, tiny: Copy, told: Callable[..., str]
-) -> None:
+def test_a_line_or_connection_at_a_bus_that_does_not_exist(table: str, column: str, tiny: Copy, told: Callable[..., str]) -> None:
     tiny.set(table, 0, column, 99)
     _assert_all_told(told("scenario", tiny.scenario), f"network.{table}[0].{column}", "99")
 
@@ -289,9 +285,7 @@ def test_a_line_or_connection_at_a_bus_that_does_not_exist(
         ("bus", "vn_kv", 0.0),
     ],
 )
-def test_a_number_that_means_nothing(
-    table: str, column: str, value: float, tiny: Copy, told: Callable[..., str]
-) -> None:
+def test_a_number_that_means_nothing(table: str, column: str, value: float, tiny: Copy, told: Callable[..., str]) -> None:
     tiny.set(table, 0, column, value)
     assert f"network.{table}[0].{column}" in told("scenario", tiny.scenario)
 
@@ -348,9 +342,7 @@ def test_the_faults_of_network_and_series_are_listed_together(tiny: Copy, told: 
     _assert_all_told(told("scenario", tiny.scenario), "storage[0].max_e_mwh", "'USD'")
 
 
-def test_a_load_that_the_network_cannot_carry_is_another_exit_code(
-    tiny: Copy, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_load_that_the_network_cannot_carry_is_another_exit_code(tiny: Copy, capsys: pytest.CaptureFixture[str]) -> None:
     tiny.edit("tiny_load.csv", lambda text: text.replace(",-2,", ",-900000,"))
     target = tiny.folder / "figures.json"
     assert main(["bench", str(tiny.scenario), "--weeks", "4", "--policies", "rule", "--json", str(target)]) == 3

@@ -108,8 +108,9 @@ def test_a_flipped_bit_is_never_taken_for_the_record(entry: Path, record: Record
     cache.store("key", record)
     good = entry.read_bytes()
     wrong, escaped = [], []
-    for place in {*range(260), *range(260, len(good) - 1200, 997), *range(max(0, len(good) - 1200), len(good))}:
-        for bit in (0x01, 0x02, 0x10, 0x40):
+    # Headers at both ends, byte by byte; the content between them here and there.
+    for place in {*range(260), *range(260, len(good), 1999), *range(len(good) - 500, len(good))}:
+        for bit in (0x01, 0x40):
             entry.write_bytes(good[:place] + bytes([good[place] ^ bit]) + good[place + 1 :])
             try:
                 back = cache.fetch("key", Record)

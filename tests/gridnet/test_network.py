@@ -256,9 +256,7 @@ def test_prosumers_are_the_shares_asked_for_and_the_same_for_the_same_seed(tmp_p
         pp.create_load(net, 9, p_mw=0.002 * (number + 1), name=f"h{number}")
     wanted = {"pv_share": 0.6, "pv_per_load": 1.5, "battery_share": 0.5, "battery_per_pv": 0.4, "battery_hours": 3.0}
 
-    feeder, again, other = (
-        feeder_of(net, tmp_path, prosumers=Prosumers(**wanted, seed=seed)) for seed in (1, 1, 2)
-    )
+    feeder, again, other = (feeder_of(net, tmp_path, prosumers=Prosumers(**wanted, seed=seed)) for seed in (1, 1, 2))
 
     assert (len(feeder.pv.name), len(feeder.battery.name)) == (6, 3)
     assert feeder.pv.name == again.pv.name

@@ -193,7 +193,7 @@ def _netted(charge: Floats, discharge: Floats, efficiency: Floats) -> Floats:
     Both are above zero only where burning energy paid and `TURNS` did not suffice to choose a direction.
     """
     gain = efficiency[0] * charge - discharge / efficiency[1]
-    net: Floats = np.where(gain > 0, -gain, -gain * efficiency[1])
+    net: Floats = np.where(gain > 0, -gain / efficiency[0], -gain * efficiency[1])
     return net
 
 

@@ -91,9 +91,7 @@ def test_an_error_is_one_message_and_an_exit_code(
     [[], ["fly"], ["bench", "tiny", "--seeds", "many"], ["bench", "tiny", "rural1"], ["train"], ["train", "--algo", "x"]],
     ids=" ".join,
 )
-def test_a_command_line_that_is_none_is_refused_with_usage(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_command_line_that_is_none_is_refused_with_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
@@ -127,9 +125,7 @@ def test_a_full_disk_leaves_the_old_figures_whole(target: Path) -> None:
 
 
 @pytest.mark.xfail(raises=OSError, reason="an OSError while writing is no InputError, and the part written stays beside")
-def test_a_full_disk_is_one_message_and_leaves_nothing_beside(
-    target: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_is_one_message_and_leaves_nothing_beside(target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with _files_hold_at_most(100):
         assert main([*TINY, "--json", str(target)]) == 2
     assert "gridnet: can't write" in capsys.readouterr().err

@@ -44,9 +44,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_run_writes_weights_card_and_curve_and_tells_its_progress(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_writes_weights_card_and_curve_and_tells_its_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "runs" / "first"
     assert main(["train", "tiny", "--steps", "2048", "--seed", "3", "--out", str(out)]) == 0
     captured = capsys.readouterr()

@@ -7,10 +7,11 @@ import pytest
 
 from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_DAY, STEPS_PER_WEEK
-from gridnet.limits import make_limits
+from gridnet.limits import NetworkLimits, make_limits
+from gridnet.linear import Sensitivity
 from gridnet.simulate import step
 from gridnet_policies.lp import PerfectForesightLp, make_task
-from gridnet_policies.lp.margins import Key, broken_limits, margins
+from gridnet_policies.lp.margins import Key, broken_limits, cuts_of, margins, predicted
 from gridnet_policies.no_battery import NoBattery
 from gridnet_policies.policy import Policy
 from gridnet_policies.rule import Rule
@@ -75,3 +76,14 @@ def test_only_the_worst_limits_of_a_step_get_a_cut(rural1: Case) -> None:
     margin = margins(limits, vm, np.zeros((2, branches)))
     worst = [bus for bus in reversed(range(buses)) if np.isfinite(limits.vm_max_pu[bus])][:3]
     assert list(broken_limits(limits, margin)) == [Key("vm_max", 1, bus) for bus in worst]
+
+
+def test_power_turned_from_export_to_import_loads_a_line_again() -> None:
+    # One bus and one line at 5 %, unloaded by 1 % a kW: 20 kW later it carries 15 % the other way, 5 beyond its limit.
+    limits = NetworkLimits(np.array([0.9]), np.array([1.1]), np.array([10.0]))
+    slope = np.array([[[-1.0]]])
+    around = Sensitivity(np.ones((1, 1)), np.array([[5.0]]), np.zeros(1), np.zeros((1, 1, 1)), slope, np.zeros((1, 1)))
+    there = np.array([[20.0]])
+    assert predicted(limits, around, there)[0, 2] == pytest.approx(5.0)
+    excess = [each.slope @ there[0] - each.bound_percent for each in cuts_of(limits, around, 0 * there, Key("loading", 0, 0))]
+    assert sorted(excess) == pytest.approx([-25.0, 5.0])

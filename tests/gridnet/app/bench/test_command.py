@@ -82,9 +82,7 @@ def test_the_reference_is_always_there(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_the_order_in_which_policies_are_named_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    texts = [
-        _printed(capsys, *TINY, "--policies", words, "--json", "-") for words in ("lp,rule", "rule, lp ,no_battery,rule")
-    ]
+    texts = [_printed(capsys, *TINY, "--policies", words, "--json", "-") for words in ("lp,rule", "rule, lp ,no_battery,rule")]
     assert _timeless(texts[0]) == _timeless(texts[1])
 
 
@@ -162,9 +160,7 @@ def test_too_many_seeds_are_refused_before_any_week_is_run(monkeypatch: pytest.M
 
 
 @pytest.mark.xfail(raises=AssertionError, reason="the target is only looked at after all weeks have run")
-def test_a_target_that_cannot_be_written_is_refused_before_any_week_is_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_target_that_cannot_be_written_is_refused_before_any_week_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _no_week_may_run(monkeypatch)
     assert main([*TINY, "--policies", "rule", "--json", str(tmp_path / "absent" / "figures.json")]) == 2
 

@@ -43,9 +43,7 @@ def test_a_series_without_a_held_out_week_asks_for_numbers(words: str) -> None:
         parse_weeks(words, _weeks_long(4))
 
 
-@pytest.mark.parametrize(
-    ("words", "weeks"), [("0", [0]), ("3,1,2", [3, 1, 2]), (" 4 , 2 ", [4, 2]), ("007", [7]), ("51", [51])]
-)
+@pytest.mark.parametrize(("words", "weeks"), [("0", [0]), ("3,1,2", [3, 1, 2]), (" 4 , 2 ", [4, 2]), ("007", [7]), ("51", [51])])
 def test_numbers_are_taken_in_the_order_given(words: str, weeks: list[int]) -> None:
     assert parse_weeks(words, YEAR) == weeks
 
