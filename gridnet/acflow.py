@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from gridnet.kernels import kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -51,7 +52,7 @@ class Network(NamedTuple):
 
 
 def _make_load(lanes: int) -> Callable[..., None]:
-    @njit(cache=True, error_model="numpy")
+    @kernel
     def load(net: Network, p_kw: Floats, q_kvar: Floats, first: int, sr: Any, si: Any, vr: Any, vi: Any, total: Any) -> None:
         """Fills the lanes with rows `first ..` (lanes past the end repeat the last row), at no-load voltage."""
         nodes = net.node.shape[0]
@@ -81,7 +82,7 @@ def _make_load(lanes: int) -> Callable[..., None]:
 
 
 def _make_sweep(lanes: int) -> Callable[..., None]:
-    @njit(cache=True, error_model="numpy")
+    @kernel
     def sweep(net: Network, sr: Any, si: Any, vr: Any, vi: Any, br: Any, bi: Any) -> None:
         """Puts `Y^-1 (conj(s / v) - Y_s v_slack)` into `br`, `bi`."""
         nodes = net.node.shape[0]
@@ -115,7 +116,7 @@ def _make_sweep(lanes: int) -> Callable[..., None]:
 def _make_iterate(lanes: int) -> Callable[..., None]:
     sweep = _make_sweep(lanes)
 
-    @njit(cache=True, error_model="numpy")
+    @kernel
     def iterate(net: Network, work: Any, active: Any, moved: Any) -> None:
         """Runs the fixed point in place until every lane has settled: `active` ends 0 converged, 1 not, 2 broken.
 
@@ -152,7 +153,7 @@ def _make_iterate(lanes: int) -> Callable[..., None]:
 
 
 def _make_balance(lanes: int) -> Callable[..., None]:
-    @njit(cache=True, error_model="numpy")
+    @kernel
     def balance(net: Network, work: Any, active: Any, total: Any, ir: Any, ii: Any, out: Any) -> None:
         """Slack power and losses of each lane into `out` (rows, 4); voltages of lanes without a solution become NaN."""
         nodes = net.node.shape[0]
@@ -180,7 +181,7 @@ def _make_balance(lanes: int) -> Callable[..., None]:
 
 
 def _make_branches(lanes: int) -> Callable[..., None]:
-    @njit(cache=True, error_model="numpy")
+    @kernel
     def branches(net: Network, work: Any, amp: Any, out: Any) -> None:
         """Loading of every branch, the worse of its two ends, in percent, into `out` (rows, branches)."""
         vr, vi = work[2], work[3]
@@ -208,7 +209,7 @@ def _make_branches(lanes: int) -> Callable[..., None]:
 def _make_solve(lanes: int) -> Callable[..., None]:
     load, iterate, balance, branches = _make_load(lanes), _make_iterate(lanes), _make_balance(lanes), _make_branches(lanes)
 
-    @njit(cache=True, error_model="numpy")
+    @kernel
     def solve(net: Network, p_kw: Floats, q_kvar: Floats, out: Floats) -> None:
         """Solves all rows into `out` (rows, buses + branches + 4): vm_pu, loading percent, `BALANCE` columns."""
         rows, buses = p_kw.shape
@@ -235,7 +236,7 @@ def _make_solve(lanes: int) -> Callable[..., None]:
 def _make_voltages(lanes: int) -> Callable[..., None]:
     load, iterate = _make_load(lanes), _make_iterate(lanes)
 
-    @njit(cache=True, error_model="numpy")
+    @kernel
     def voltages(net: Network, p_kw: Floats, q_kvar: Floats, real: Floats, imag: Floats) -> None:
         """Complex node voltages (rows, nodes + 1), NaN where a row does not converge."""
         rows = p_kw.shape[0]

@@ -2,18 +2,19 @@
 
 A record is a dataclass or NamedTuple of arrays, plain values and further records. Safe under concurrent use: an entry is
 written beside its place and moved there in one step, so a reader sees all or nothing, and two writers of one key write the
-same content. A damaged entry reads as absent and is written anew. Nothing in an entry is ever executed.
+same content. An entry begins with the SHA-256 of what follows: a damaged one reads as absent and is written anew. Nothing in
+an entry is ever executed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import json
 import os
 import tempfile
 import typing
-import zipfile
-import zlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,25 @@ import numpy as np
 from gridnet.resources import cache_dir
 
 _FACTS = "facts"
+_DIGEST_BYTES = 32
 _Record = typing.TypeVar("_Record")
 
 
 def fetch(key: str, kind: type[_Record]) -> _Record | None:
     """The record of type `kind` under `key`, or None where there is none or it is damaged."""
     try:
-        with np.load(_path(key), allow_pickle=False) as stored:
+        content = _path(key).read_bytes()
+    except OSError:
+        return None
+    digest, packed = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(packed).digest() != digest:
+        return None
+    try:
+        with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
             values: dict[str, Any] = {name: stored[name] for name in stored.files}
         values |= json.loads(bytes(values.pop(_FACTS)))
         return typing.cast(_Record, _restored(kind, "", values))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (KeyError, TypeError, ValueError):  # an entry of another record's shape
         return None
 
 
@@ -44,18 +53,21 @@ def store(key: str, record: object) -> None:
     values = _flat(record, "")
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     facts = {name: value for name, value in values.items() if name not in arrays}
+    arrays[_FACTS] = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)
     handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:
-            arrays[_FACTS] = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
-            np.savez(stream, allow_pickle=False, **arrays)
+            stream.write(hashlib.sha256(packed.getbuffer()).digest())
+            stream.write(packed.getbuffer())
         os.replace(beside, path)
     finally:
         Path(beside).unlink(missing_ok=True)
 
 
 def _path(key: str) -> Path:
-    return cache_dir() / "cases" / f"{key}.npz"
+    return cache_dir() / "cases" / f"{key}.case"
 
 
 def _is_record(kind: object) -> bool:

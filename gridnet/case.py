@@ -6,6 +6,7 @@ the code and data that shape it, and of the versions of the packages it comes fr
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,11 +19,12 @@ import numpy as np
 from gridnet import cache
 from gridnet.clock import Clock
 from gridnet.devices import Fleet, make_fleet
+from gridnet.errors import InputError
 from gridnet.feeder import Feeder
 from gridnet.powerflow import PowerFlow, compile_power_flow
 from gridnet.resources import data_dir
 from gridnet.scenario import Scenario, load_scenario
-from gridnet.series.compose import Series, build_series
+from gridnet.series.compose import Series, build_series, market_faults
 from gridnet.simulate import Params, State
 
 
@@ -68,7 +70,9 @@ def _load(scenario: Scenario) -> Case:
     compiled = cache.fetch(key, _Compiled)
     if compiled is None:
         compiled = _compile(scenario)
-        cache.store(key, compiled)
+        # A cache that can't be written costs time at the next start, nothing else.
+        with contextlib.suppress(OSError):
+            cache.store(key, compiled)
     feeder, series = compiled
     power_flow = compile_power_flow(feeder.model)
     return Case(scenario, feeder, series, power_flow, _params(scenario, feeder, series, power_flow))
@@ -78,7 +82,13 @@ def _compile(scenario: Scenario) -> _Compiled:
     # Imported here because pandapower takes seconds to load and a warm cache never needs it.
     from gridnet.network import build_feeder
 
-    feeder = build_feeder(scenario)
+    try:
+        feeder = build_feeder(scenario)
+    except InputError as error:
+        faults = market_faults(scenario)
+        if not faults:
+            raise
+        raise InputError(str(error).splitlines()[0], [*error.faults, *faults]) from error
     return _Compiled(feeder, build_series(scenario, feeder.load, feeder.pv))
 
 

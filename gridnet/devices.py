@@ -17,9 +17,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from gridnet.kernels import kernel
 from gridnet.scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -67,7 +67,7 @@ def make_fleet(scenario: Scenario, battery_p_kw: Floats, battery_e_kwh: Floats, 
     )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def battery_range(fleet: Fleet, k: int, soc: float) -> tuple[float, float]:
     """Lowest (charging) and highest (discharging) power in kW that battery `k` can hold over the next step."""
     kept = soc * fleet.keep
@@ -78,7 +78,7 @@ def battery_range(fleet: Fleet, k: int, soc: float) -> tuple[float, float]:
     return lowest, highest
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def battery_soc(fleet: Fleet, k: int, soc: float, p_kw: float) -> float:
     """State of charge of battery `k` after one step at `p_kw`, which must lie in `battery_range`."""
     kept = soc * fleet.keep
@@ -87,14 +87,14 @@ def battery_soc(fleet: Fleet, k: int, soc: float, p_kw: float) -> float:
     return float(kept - p_kw * fleet.dt_h * fleet.efficiency[0] / fleet.e_kwh[k])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def inverter_q(s_kva: float, p_kw: float, q_kvar: float) -> float:
     """`q_kvar` cut to what an inverter has left beside `p_kw`: active power first, inside the apparent-power circle."""
     room = math.sqrt(max(0.0, s_kva * s_kva - p_kw * p_kw))
     return min(max(q_kvar, -room), room)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def clip(fleet: Fleet, soc: Floats, pv_available_kw: Floats, asked: Floats, done: Floats) -> None:
     """What the devices of one feeder do when asked for `asked` (2, devices: p kW, q kvar); fills `done` of that shape.
 

@@ -21,7 +21,7 @@ def idle(batch: int, batteries: int, devices: int) -> Floats:
 
 
 def checked(asked: Floats, batch: int, devices: int) -> Floats:
-    """`asked` as a contiguous (batch, 2, devices) array: p kW and q kvar of each device, batteries then PV.
+    """A copy of `asked` as a contiguous (batch, 2, devices) array: p kW and q kvar of each device, batteries then PV.
 
     Raises `InputError` for another shape or a NaN: a setpoint that means nothing is refused, never taken for idle.
     """
@@ -30,4 +30,4 @@ def checked(asked: Floats, batch: int, devices: int) -> Floats:
     if np.isnan(asked).any():
         row, quantity, device = (int(part[0]) for part in np.nonzero(np.isnan(asked)))
         raise InputError(f"setpoint of device {device} in row {row} is NaN ({('p_kw', 'q_kvar')[quantity]}); give a number")
-    return np.ascontiguousarray(asked, dtype=np.float64)
+    return np.array(asked, dtype=np.float64, order="C")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from gridnet.feeder import Feeder
+from gridnet.kernels import kernel
 from gridnet.scenario import Scenario
 
 Floats = NDArray[np.float64]
@@ -45,7 +45,7 @@ def make_limits(scenario: Scenario, feeder: Feeder) -> NetworkLimits:
     )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def voltage_excess_pu(limits: NetworkLimits, flow: Floats) -> float:
     """Sum over buses of how far the voltage is beyond its limits, tolerance allowed; `flow` is one row of a solved flow."""
     total = 0.0
@@ -56,7 +56,7 @@ def voltage_excess_pu(limits: NetworkLimits, flow: Floats) -> float:
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def loading_excess_percent(limits: NetworkLimits, flow: Floats) -> float:
     """Sum over branches of how far the loading is beyond its limit, tolerance allowed; `flow` as above."""
     total = 0.0

@@ -16,34 +16,18 @@ import pandapower as pp
 import pandapower.networks as pn
 import pandas as pd
 from numpy.typing import NDArray
+from pandapower.io_utils import DeserializationNotAllowed
 from pandapower.powerflow import LoadflowNotConverged
 
 from gridnet.errors import Fault, InputError
 from gridnet.feeder import BASE_KVA, BatteryTable, Feeder, SolvedModel
+from gridnet.network_checks import network_faults
 from gridnet.scenario import Prosumers, Scenario
 from gridnet.series.compose import PvTable
 from gridnet.series.households import LoadTable
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-_REFUSED = {
-    "gen": "voltage-controlled generators",
-    "trafo3w": "three-winding transformers",
-    "ward": "wards",
-    "xward": "extended wards",
-    "impedance": "impedance elements",
-    "dcline": "DC lines",
-    "motor": "motors",
-    "asymmetric_load": "asymmetric loads",
-    "asymmetric_sgen": "asymmetric generators",
-    "svc": "static var compensators",
-    "tcsc": "series compensators",
-    "ssc": "static synchronous compensators",
-    "vsc": "voltage-source converters",
-    "controller": "controllers",
-}
-"""Elements that the compiled power flow does not model. A network that holds any in service is refused, never bent."""
 
 _UNRATED_KA = 9999.0
 """Benchmark networks without line ratings put 99999 kA in `max_i_ka`: no limit rather than a huge one."""
@@ -57,11 +41,26 @@ def build_feeder(scenario: Scenario) -> Feeder:
     """
     net = _read(scenario)
     _repair(net)
-    faults = _faults(net, scenario.name)
+    faults = network_faults(net, scenario.name)
     if faults:
         raise InputError(f"the network of scenario {scenario.name} can't be used:", faults)
     _add_prosumers(net, scenario.prosumers)
-    return _tables(net, _solved_model(net, scenario.name))
+    feeder = _tables(net, _solved_model(net, scenario.name))
+    faults = _unsupplied(feeder, scenario.name)
+    if faults:
+        raise InputError(f"the network of scenario {scenario.name} can't be used:", faults)
+    return feeder
+
+
+def _unsupplied(feeder: Feeder, name: str) -> list[Fault]:
+    """Devices at buses that nothing connects to the grid: they would count for nothing, in silence."""
+    places = (("load", feeder.load_bus), ("sgen", feeder.pv_bus), ("storage", feeder.battery_bus))
+    return [
+        Fault(f"{name}: network.{table}[{row}].bus", feeder.bus_name[bus], "a bus with a path to the connection point")
+        for table, buses in places
+        for row, bus in enumerate(buses)
+        if feeder.model.bus_node[bus] < 0
+    ]
 
 
 def reference_flow(scenario: Scenario, p_kw: Floats, q_kvar: Floats) -> dict[str, Floats]:
@@ -101,7 +100,7 @@ def _read(scenario: Scenario) -> Any:
     assert source.file is not None
     try:
         net = pp.from_json(str(source.file))
-    except (ValueError, KeyError, TypeError, AttributeError, UserWarning) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserWarning, DeserializationNotAllowed) as error:
         raise InputError(f"{source.file} is not a pandapower network saved with pandapower.to_json: {error}") from error
     if not isinstance(net, pp.pandapowerNet):
         raise InputError(f"{source.file} is not a pandapower network saved with pandapower.to_json")
@@ -118,40 +117,6 @@ def _repair(net: Any) -> None:
     for table in ("load", "sgen", "storage"):
         element = net[table]
         net[table] = element[element.in_service.astype(bool)].copy()
-
-
-def _faults(net: Any, name: str) -> list[Fault]:
-    faults = []
-    for table, words in _REFUSED.items():
-        element = net.get(table)
-        if element is not None and len(element):
-            live = int(element.in_service.astype(bool).sum()) if "in_service" in element else len(element)
-            if live:
-                faults.append(Fault(f"{name}: network.{table}", f"{live} {words}", "none: gridnet does not model them"))
-    grids = net.ext_grid[net.ext_grid.in_service.astype(bool)]
-    if len(grids) != 1:
-        faults.append(Fault(f"{name}: network.ext_grid", f"{len(grids)} in service", "exactly one connection point"))
-    for table in ("load", "sgen", "storage"):
-        faults.extend(_device_faults(net, table, name))
-    return faults
-
-
-def _device_faults(net: Any, table: str, name: str) -> list[Fault]:
-    faults = []
-    for index, row in net[table].iterrows():
-        where = f"{name}: network.{table}[{index}]"
-        if row.bus not in net.bus.index:
-            faults.append(Fault(f"{where}.bus", f"{row.bus}", "a bus of the network"))
-        if table == "sgen" and row.p_mw < 0:
-            faults.append(Fault(f"{where}.p_mw", f"{row.p_mw} MW", "at least 0: rated generation"))
-        if table == "storage" and not row.max_e_mwh > 0:
-            faults.append(Fault(f"{where}.max_e_mwh", f"{row.max_e_mwh} MWh", "more than 0: capacity"))
-        if table == "load":
-            shares = ("const_z_p_percent", "const_i_p_percent", "const_z_q_percent", "const_i_q_percent")
-            parts = [row.get(key, 0.0) for key in shares]
-            if any(pd.notna(part) and part != 0 for part in parts):
-                faults.append(Fault(f"{where}.const_z/const_i", f"{parts} percent", "0: loads of constant power"))
-    return faults
 
 
 def _add_prosumers(net: Any, prosumers: Prosumers) -> None:

@@ -23,6 +23,11 @@ def _existing(named: Path, info: ValidationInfo) -> Path:
     full = (Path(info.context["folder"] if info.context else ".") / named).resolve()
     if not full.is_file():
         raise ValueError("a file that exists")
+    try:
+        with full.open("rb") as stream:
+            stream.read(1)
+    except OSError as error:
+        raise ValueError(f"a file that can be read ({error.strerror})") from error
     return full
 
 
@@ -204,6 +209,8 @@ def _parse(path: Path) -> Scenario:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a TOML file: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from error
     faults = _tariff_by_name(table, path)
     try:
         scenario = Scenario.model_validate(table, context={"folder": path.parent})

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from gridnet import acflow
 from gridnet.devices import Fleet, battery_soc, clip
 from gridnet.dispatch import checked
+from gridnet.errors import InputError
+from gridnet.kernels import kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -89,10 +90,11 @@ class Transition(NamedTuple):
 def step(state: State, asked: Floats, params: Params) -> tuple[State, Transition]:
     """One step of `dt_h` hours.
 
-    `asked`: (batch, 2, devices) p kW and q kvar; PV p is a ceiling. Raises `InputError` for a malformed setpoint. Rows whose
-    power flow has no solution are marked in `converged`, their flow is NaN, and the other rows are not touched.
+    `asked`: (batch, 2, devices) p kW and q kvar; PV p is a ceiling. Raises `InputError` for a malformed state or setpoint. Rows
+    whose power flow has no solution are marked in `converged`, their flow is NaN, and the other rows are not touched.
     """
     batch, devices = len(state.step), params.fleet.devices
+    _check_state(state, params)
     asked = checked(asked, batch, devices)
     done = np.empty((batch, 2, devices))
     soc = np.empty_like(state.soc)
@@ -101,7 +103,17 @@ def step(state: State, asked: Floats, params: Params) -> tuple[State, Transition
     return State(state.step + 1, soc), Transition(asked, done, flow, params)
 
 
-@njit(cache=True, error_model="numpy")
+def _check_state(state: State, params: Params) -> None:
+    steps, batch, batteries = len(params.load_p_kw), len(state.step), params.fleet.batteries
+    if batch and not (state.step.min() >= 0 and state.step.max() < steps):
+        raise InputError(f"steps {state.step.min()} to {state.step.max()} leave the series, which has steps [0, {steps})")
+    if state.soc.shape != (batch, batteries):
+        raise InputError(f"the state of charge has shape {state.soc.shape}, expected {(batch, batteries)}: batch, batteries")
+    if np.isnan(state.soc).any():
+        raise InputError("a state of charge is NaN; give numbers from 0 to 1")
+
+
+@kernel
 def advance(params: Params, step_: Ints, soc: Floats, asked: Floats, done: Floats, soc_after: Floats, flow: Floats) -> None:
     """The kernel of `step`: fills `done`, `soc_after` and `flow`, shapes as in `Transition`."""
     for i in range(step_.shape[0]):
@@ -111,7 +123,7 @@ def advance(params: Params, step_: Ints, soc: Floats, asked: Floats, done: Float
     solve_flow(params, step_, done, flow)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def solve_flow(params: Params, step_: Ints, done: Floats, flow: Floats) -> None:
     """AC power flow of every row with devices at `done` and loads at their series; fills `flow`."""
     batch = step_.shape[0]

@@ -95,7 +95,7 @@ def functions_are_short(source: Source) -> Iterator[str]:
 def parameters_are_few(source: Source) -> Iterator[str]:
     for name, node in source.functions():
         # A numba kernel is exempt: its arguments are arrays, which compiled code can't take inside a dataclass.
-        if _decorators(node) & {"njit", "guvectorize"} or f"{source.path}:{name}" in MORE_PARAMETERS:
+        if _decorators(node) & {"kernel", "njit", "guvectorize"} or f"{source.path}:{name}" in MORE_PARAMETERS:
             continue
         count = _parameters(node)
         if count > PARAMETERS:
@@ -210,7 +210,7 @@ RULES: list[tuple[Rule, list[Source], list[Source]]] = [
         ],
         [Source("gridnet/a.py", "from b import data_dir\nrows = c.data\nsave(data=rows)")],
     ),
-    (no_open_ends, [Source("gridnet/a.py", f"x = 1  # {'TO' 'DO'}: y")], [Source("gridnet/a.py", "todos = 1")]),
+    (no_open_ends, [Source("gridnet/a.py", f"x = 1  # {'TODO'}: y")], [Source("gridnet/a.py", "todos = 1")]),
     (
         public_names_have_docstrings,
         [
@@ -341,7 +341,7 @@ def test_no_file_names_a_package_host_or_a_place_on_a_machine() -> None:
     assert found == {}
 
 
-@pytest.mark.parametrize("text", [f"see https://{HOSTS[0]}/x", f"open {'/ho' 'me'}/ann/x.toml", f"({'/wo' 'rk'}/a)"])
+@pytest.mark.parametrize("text", [f"see https://{HOSTS[0]}/x", f"open {'/home'}/ann/x.toml", f"({'/work'}/a)"])
 def test_a_place_is_recognised(text: str) -> None:
     assert _names_a_place(f"fine\n{text}\nfine") == [text]
 

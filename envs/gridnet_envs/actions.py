@@ -7,17 +7,17 @@ has a meaning that is independent of how many devices there are, and a policy th
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from gridnet.devices import Fleet, battery_range
+from gridnet.kernels import kernel
 from gridnet.simulate import Params
 from gridnet.tariff import Prices
 
 Floats = NDArray[np.float64]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def share_power(fleet: Fleet, soc: Floats, p_kw: float, asked: Floats) -> float:
     """Splits `p_kw` among the batteries in proportion to what each can do, so that full or empty ones don't hold the others
     back. Fills `asked[:batteries]` and gives the total that the fleet can do."""
@@ -32,7 +32,7 @@ def share_power(fleet: Fleet, soc: Floats, p_kw: float, asked: Floats) -> float:
     return possible * share
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def surplus_kw(params: Params, step_: int) -> float:
     """What PV gives beyond the load of the feeder at `step_`, losses aside; negative in deficit."""
     surplus = 0.0
@@ -43,7 +43,7 @@ def surplus_kw(params: Params, step_: int) -> float:
     return surplus
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def answer_value(params: Params, prices: Prices, step_: int, soc: Floats, value_eur_per_kwh: float, asked: Floats) -> None:
     """What the feeder does when a kWh in store is worth `value_eur_per_kwh`; fills `asked` (2, devices).
 
@@ -76,7 +76,7 @@ def answer_value(params: Params, prices: Prices, step_: int, soc: Floats, value_
         asked[0, d] = pv_share * params.pv_p_kw[step_, d - batteries] if pv_share < np.inf else np.inf
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def answer_setpoints(fleet: Fleet, action: Floats, curtailment: bool, reactive: bool, asked: Floats) -> None:
     """Normalised setpoints, -1..1 each, as kW and kvar; fills `asked` (2, devices).
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from gridnet import acflow
@@ -13,6 +12,7 @@ from gridnet.case import Case
 from gridnet.clock import STEPS_PER_DAY, STEPS_PER_WEEK, split_of
 from gridnet.dispatch import idle
 from gridnet.errors import InputError
+from gridnet.kernels import kernel
 from gridnet.limits import NetworkLimits, make_limits
 from gridnet.simulate import Params, advance
 from gridnet.tariff import Prices, make_prices
@@ -76,7 +76,7 @@ class Core:
         by_value = options.action == "value"
         self.switches = _Switches(by_value, options.curtailment, options.reactive, options.shield, not by_value)
         self._starts = episode_starts(case, options)
-        self._idle_eur = idle_reward(self.world) if options.against_idle else None
+        self._idle_eur = idle_reward(self.world, options.shield) if options.against_idle else None
         fleet = case.fleet
         self.step_index = np.zeros(batch, dtype=np.int64)
         self.end = np.zeros(batch, dtype=np.int64)
@@ -120,7 +120,9 @@ class Core:
 
         Gives which rows terminated (the power flow has no solution) and which were truncated (the episode's time is up).
         """
-        batch_action = np.ascontiguousarray(np.clip(action, -1.0, 1.0), dtype=np.float64).reshape(self.batch, self.actions)
+        if action.shape != (self.batch, self.actions):
+            raise InputError(f"actions have shape {action.shape}, expected {(self.batch, self.actions)}: rows, numbers per action")
+        batch_action = np.ascontiguousarray(np.clip(action, -1.0, 1.0), dtype=np.float64)
         if np.isnan(batch_action).any():
             raise InputError("an action is NaN; give numbers from -1 to 1")
         _step_rows(
@@ -167,15 +169,18 @@ class Seat:
         return np.asarray(core.asked[0].copy())
 
 
-def idle_reward(world: World) -> Floats:
-    """The reward of every step of the series with batteries at rest and PV behind the shield, (steps,)."""
+def idle_reward(world: World, shield: bool) -> Floats:
+    """The reward of every step of the series with batteries at rest, behind the shield where that is on: (steps,)."""
     params = world.params
     steps, devices = len(params.pv_p_kw), params.fleet.devices
     step_index, soc = np.arange(steps), np.full((steps, params.fleet.batteries), params.fleet.soc_window[0])
     asked = idle(steps, params.fleet.batteries, devices)
     safe, done, soc_after = np.empty_like(asked), np.empty_like(asked), np.empty_like(soc)
     flow = np.empty((steps, params.buses + len(params.network.branch_node) + acflow.BALANCE))
-    shield_rows(params, world.limits, step_index, soc, asked, safe)
+    if shield:
+        shield_rows(params, world.limits, step_index, soc, asked, safe)
+    else:
+        safe = asked
     advance(params, step_index, soc, safe, done, soc_after, flow)
     terms = np.empty((steps, len(TERMS)))
     for step in range(steps):
@@ -210,7 +215,7 @@ def episode_starts(case: Case, options: Options) -> Ints:
     return np.array(days, dtype=np.int64)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def value_of_action(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, action: float) -> float:
     """The price of stored energy, EUR/kWh, that an action in -1..1 stands for: from a margin below the mean export level to
     a margin above the mean import level, so that 'never store' and 'always charge' are both within reach."""
@@ -219,7 +224,7 @@ def value_of_action(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, ac
     return float(low + 0.5 * (action + 1.0) * (spread + 2.0 * VALUE_MARGIN_EUR_PER_KWH))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def action_of_value(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, value_eur_per_kwh: float) -> float:
     """The inverse of `value_of_action`, cut to -1..1."""
     spread = prices.import_eur_per_kwh[step_] - prices.export_eur_per_kwh[step_]
@@ -227,7 +232,7 @@ def action_of_value(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, va
     return float(min(max(2.0 * (value_eur_per_kwh - low) / (spread + 2.0 * VALUE_MARGIN_EUR_PER_KWH) - 1.0, -1.0), 1.0))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def actions_of_values(world: World, step_: Ints, value_eur_per_kwh: Floats, action: Floats) -> None:
     """Fills `action` (rows,) with what stands for `value_eur_per_kwh` (rows,) at `step_` (rows,)."""
     for i in range(step_.shape[0]):
@@ -235,7 +240,7 @@ def actions_of_values(world: World, step_: Ints, value_eur_per_kwh: Floats, acti
         action[i] = action_of_value(world.prices, spot_mean, step_[i], value_eur_per_kwh[i])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _step_rows(
     world: World,
     switches: _Switches,
@@ -265,7 +270,7 @@ def _step_rows(
         step_[i] += 1
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _ask_rows(world: World, switches: _Switches, step_: Ints, soc: Floats, action: Floats, asked: Floats) -> None:
     """What the actions ask of the devices: fills `asked`."""
     params = world.params
@@ -279,7 +284,7 @@ def _ask_rows(world: World, switches: _Switches, step_: Ints, soc: Floats, actio
             answer_setpoints(params.fleet, action[i], switches.curtailment, switches.reactive, asked[i])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _observe_rows(world: World, switches: _Switches, step_: Ints, soc: Floats, flow: Floats, observation: Float32s) -> None:
     """Fills `observation` for all rows."""
     params, features = world.params, world.features
@@ -297,14 +302,15 @@ def _observe_rows(world: World, switches: _Switches, step_: Ints, soc: Floats, f
             _observe_devices(params, t, soc[i], flow[i], observation[i, first + 1 :])
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _observe_devices(params: Params, step_: int, soc: Floats, flow: Floats, slots: Float32s) -> None:
     """Fills the slots of `gridnet_envs.slots.device_slots` for one feeder."""
     batteries, pvs = soc.shape[0], params.pv_p_kw.shape[1]
     for b in range(batteries):
         slots[b] = soc[b]
     for k in range(pvs):
-        slots[batteries + k] = _cut(params.pv_p_kw[step_, k] / params.fleet.s_kva[batteries + k])
+        rated_kva = params.fleet.s_kva[batteries + k]
+        slots[batteries + k] = _cut(params.pv_p_kw[step_, k] / rated_kva) if rated_kva > 0.0 else 0.0
     low, high, loading = 2.0, 0.0, 0.0
     for b in range(params.buses):
         if flow[b] == flow[b]:
@@ -317,6 +323,6 @@ def _observe_devices(params: Params, step_: int, soc: Floats, flow: Floats, slot
     slots[batteries + pvs + 2] = _cut(loading / 100.0)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _cut(value: float) -> float:
     return min(max(value, -BOUND), BOUND)

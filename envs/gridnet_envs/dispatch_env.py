@@ -77,13 +77,17 @@ class DispatchEnv(gymnasium.Env[Float32s, Float32s]):
         """Starts an episode; see the class."""
         super().reset(seed=seed)
         given = dict(options or {})
-        start, soc = given.pop("step", None), given.pop("soc", self.core.case.scenario.battery.soc_start)
+        start, soc = given.pop("step", None), given.pop("soc", None)
         if given:
             raise InputError(f"reset does not know the options {', '.join(sorted(given))}; it takes step and soc")
+        core = self.core
         if start is None:
-            self.core.reset(np.zeros(1, dtype=np.int64), self.np_random)
-        else:
-            self.core.reset_at(0, int(start), float(soc))
+            core.reset(np.zeros(1, dtype=np.int64), self.np_random)
+            start = core.step_index[0]
+        elif soc is None:
+            soc = core.case.scenario.battery.soc_start
+        if soc is not None:
+            core.reset_at(0, int(start), float(soc))
         return self.core.observation[0].copy(), {"step": int(self.core.step_index[0])}
 
     def step(self, action: Float32s) -> tuple[Float32s, float, bool, bool, dict[str, Any]]:

@@ -45,14 +45,14 @@ def series_features(case: Case, prices: Prices) -> Float32s:
 
 
 def reference_power_kw(case: Case) -> float:
-    """The power that feeder-level slots are relative to: the fleet's, or the peak load where there is no battery."""
+    """The power that feeder-level slots are relative to: the fleet's, or the loads' rating where there is no battery."""
     fleet_kw = float(case.fleet.p_kw.sum())
-    return fleet_kw if fleet_kw > 0 else max(1.0, float(-case.series.load_p_kw.sum(axis=1).min()))
+    return fleet_kw if fleet_kw > 0 else max(1.0, float(case.feeder.load.p_rated_kw.sum()))
 
 
 def _connection_kw(case: Case) -> float:
     rated = float(case.feeder.trafo_kva.sum())
-    return rated if rated > 0 else max(1.0, float(-case.series.load_p_kw.sum(axis=1).min()))
+    return rated if rated > 0 else max(1.0, float(case.feeder.load.p_rated_kw.sum()))
 
 
 def _calendar(case: Case) -> dict[str, NDArray[np.float64]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gridnet.errors import Fault, InputError
 from gridnet_envs.reward import Penalties
@@ -32,6 +32,14 @@ class Options(BaseModel):
     against_idle: bool = False
     """Add to the reward what the step would have cost with every device at rest, so that it reads as a saving."""
     penalties: Penalties = Penalties()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.action == "value" and (self.curtailment or self.reactive):
+            raise ValueError("curtailment and reactive go with action='setpoints'; with 'value' the price says it all")
+        if min(self.penalties) < 0:
+            raise ValueError("penalties of at least 0")
+        return self
 
 
 def parse_options(given: dict[str, Any]) -> Options:

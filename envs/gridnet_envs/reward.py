@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from gridnet.kernels import kernel
 from gridnet.limits import NetworkLimits, loading_excess_percent, voltage_excess_pu
 from gridnet.tariff import Prices
 
@@ -31,7 +31,7 @@ class Penalties(NamedTuple):
     """Once, where the power flow has no solution; the episode ends."""
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def reward_terms(
     prices: Prices,
     limits: NetworkLimits,

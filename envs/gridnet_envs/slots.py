@@ -37,7 +37,7 @@ SERIES_SLOTS = (
     Slot("hours_known", 1, "h", 36.0, "for how long ahead prices are published"),
     Slot("margin", 1, "EUR/MWh", 200.0, "import price less export price now"),
     Slot("fleet_hours", 1, "h", 4.0, "capacity of the fleet over its power"),
-    Slot("fleet_share", 1, "1", 1.0, "fleet power over the transformers' rating (or the peak load, where there are none)"),
+    Slot("fleet_share", 1, "1", 1.0, "fleet power over the transformers' rating (or the loads', where there are none)"),
 )
 """Slots that only depend on the step: precomputed for every step of the series."""
 

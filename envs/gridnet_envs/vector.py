@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from gridnet.case import load_case
+from gridnet.errors import InputError
 from gridnet.scenario import Scenario
 from gridnet_envs.core import Core
 from gridnet_envs.options import parse_options
@@ -41,6 +42,8 @@ class DispatchVectorEnv(VectorEnv[Float32s, Float32s, NDArray[Any]]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Float32s, dict[str, Any]]:
         """Starts an episode in every row. One seed drives all rows, so the batch is reproducible as a whole."""
+        if options:
+            raise InputError(f"a batch is reset as a whole and takes no options; got {', '.join(sorted(options))}")
         super().reset(seed=seed)
         self.core.reset(np.arange(self.num_envs), self.np_random)
         return self.core.observation.copy(), {}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+from gridnet.app.outputs import file_faults, write_json
 from gridnet.errors import GridnetError, InputError
 
 
@@ -83,38 +82,23 @@ def _bench(arguments: argparse.Namespace) -> None:
     if arguments.speed:
         from gridnet.app.bench.speed import measure, speed_table
 
+        faults = file_faults("--json", arguments.json)
+        if faults:
+            raise InputError("the figures can't be written:", faults)
         figures = measure(_say)
-        _write_json({"speed": [figure.as_json() for figure in figures]}, arguments.json)
+        write_json({"speed": [figure.as_json() for figure in figures]}, arguments.json)
         if arguments.json != "-":
             print(speed_table(figures))
         return
     from gridnet.app.bench.command import bench
 
-    bench(arguments, _say, _write_json)
+    bench(arguments, _say)
 
 
 def _train(arguments: argparse.Namespace) -> None:
     from gridnet.app.training import run_training
 
-    if arguments.steps is not None and arguments.steps < 1:
-        raise InputError(f"--steps is {arguments.steps}; give at least 1")
-    run_training(arguments.scenarios, arguments.steps, arguments.seed, Path(arguments.out), _say)
-
-
-def _write_json(content: dict[str, object], target: str | None) -> None:
-    """To a file (whole or not at all), to standard output for '-', nowhere for None."""
-    if target is None:
-        return
-    text = json.dumps(content, indent=1, sort_keys=False) + "\n"
-    if target == "-":
-        sys.stdout.write(text)
-        return
-    path = Path(target)
-    if not path.parent.is_dir():
-        raise InputError(f"can't write {path}: there is no folder {path.parent}")
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    run_training(arguments.scenarios, arguments.steps, arguments.seed, arguments.out, _say)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,19 @@ def _read_files(scenario: Scenario, loads: LoadTable, pvs: PvTable) -> dict[Quan
     return read
 
 
+def market_faults(scenario: Scenario) -> list[Fault]:
+    """What is wrong with the user's price and carbon files, which can be said without a network."""
+    faults: list[Fault] = []
+    for quantity in (Quantity.PRICE, Quantity.CARBON):
+        spec: SeriesFile | None = getattr(scenario.series, quantity.value)
+        if spec is not None:
+            try:
+                read_tidy(spec, quantity, (), None)
+            except InputError as error:
+                faults.extend(error.faults)
+    return faults
+
+
 def _load(given: TidySeries | None, scenario: Scenario, loads: LoadTable, clock: Clock) -> tuple[FloatArray, FloatArray]:
     if given is None:
         return household_loads(loads, simbench_profiles(), scenario.households, clock)

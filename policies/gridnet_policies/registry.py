@@ -8,7 +8,7 @@ from gridnet.errors import InputError
 from gridnet_policies.lp import PerfectForesightLp
 from gridnet_policies.no_battery import NoBattery
 from gridnet_policies.policy import Policy
-from gridnet_policies.rl.policy import shipped
+from gridnet_policies.rl.policy import shipped, shipped_seeds
 from gridnet_policies.rule import Rule
 
 _MAKERS: dict[str, Callable[[int], Sequence[Policy]]] = {
@@ -18,8 +18,14 @@ _MAKERS: dict[str, Callable[[int], Sequence[Policy]]] = {
     "lp": lambda seeds: [PerfectForesightLp()],
 }
 
+LEARNED = "rl"
+"""The policy that ships from several training seeds."""
+
 POLICIES = tuple(_MAKERS)
 """Every policy's name, in the order that a table shows them."""
+
+
+__all__ = ["LEARNED", "POLICIES", "make_policies", "shipped_seeds"]
 
 
 def make_policies(name: str, seeds: int) -> Sequence[Policy]:

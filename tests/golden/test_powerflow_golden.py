@@ -43,9 +43,7 @@ def answer(flow: Flow, quantity: str) -> Any:
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
 def test_the_power_flow_gives_the_golden_answer(folder: Path) -> None:
-    given, expected, tolerance = (
-        json.loads((folder / f"{part}.json").read_text()) for part in ("input", "expected", "tolerance")
-    )
+    given, expected, tolerance = (json.loads((folder / f"{part}.json").read_text()) for part in ("input", "expected", "tolerance"))
     power_flow = network(given)
     assert given["points"].keys() == expected.keys()
 

@@ -50,7 +50,7 @@ def assert_same(one: Any, other: Any, where: str = "case") -> None:
 
 def test_a_case_from_the_cache_is_the_case_that_was_made(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = load_anew("ieee33")
-    assert len(list(own_cache.rglob("*.npz"))) == 1
+    assert len(list(own_cache.rglob("*.case"))) == 1
 
     def refuse(_: object) -> None:
         raise AssertionError("a warm cache must not compile")
@@ -62,7 +62,7 @@ def test_a_case_from_the_cache_is_the_case_that_was_made(own_cache: Path, monkey
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # shown by test_cache.py: the damaged file stays open
 def test_a_damaged_entry_is_made_anew(own_cache: Path) -> None:
     fresh = load_anew("ieee33")
-    entry = next(own_cache.rglob("*.npz"))
+    entry = next(own_cache.rglob("*.case"))
     good = entry.read_bytes()
     entry.write_bytes(good[: len(good) // 2])
 

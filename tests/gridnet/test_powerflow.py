@@ -145,7 +145,7 @@ def radial_net() -> tuple[Any, list[int]]:
     line(net, near[0], near[1])
     line(net, near[2], near[1])  # against the flow
     line(net, near[2], far)
-    pp.create_load(net, far, p_mw=0.03, q_mvar=0.01)
+    pp.create_load(net, near[0], p_mw=0.03, q_mvar=0.01)
     return net, [slack, *near, far]
 
 

@@ -84,9 +84,7 @@ def test_a_solved_row_obeys_kirchhoff(seed: int, nodes: int, extra: int, heavy: 
     batch=st.integers(1, 20),
     collapsing=st.floats(0.0, 0.6),
 )
-def test_a_row_gives_the_same_bits_alone_and_in_any_batch(
-    scenario: str, seed: int, batch: int, collapsing: float
-) -> None:
+def test_a_row_gives_the_same_bits_alone_and_in_any_batch(scenario: str, seed: int, batch: int, collapsing: float) -> None:
     case = load_case(scenario)
     rng = np.random.default_rng(seed)
     size = case.feeder.load.p_rated_kw.sum() / case.power_flow.buses

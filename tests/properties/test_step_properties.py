@@ -50,9 +50,7 @@ def drawn_setpoints(kind: str, rng: np.random.Generator, fleet: Fleet, batch: in
 
 
 @given(seed=st.integers(0, 10_000), batch=st.integers(1, 12), kind=setpoints, fleet=FLEETS)
-def test_a_step_closes_its_energy_balance_within_every_limit(
-    seed: int, batch: int, kind: str, fleet: dict[str, float]
-) -> None:
+def test_a_step_closes_its_energy_balance_within_every_limit(seed: int, batch: int, kind: str, fleet: dict[str, float]) -> None:
     case = load_case("rural1")
     params = params_with(case, fleet)
     batteries, dt_h = params.fleet.batteries, fleet["dt_h"]

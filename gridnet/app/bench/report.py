@@ -311,9 +311,12 @@ def _verdict(scores: Mapping[str, Score], weeks: int) -> list[str]:
 
 def _write(files: Mapping[str, bytes], folder: Path) -> None:
     """Puts each file in place whole: written to a folder beside, then moved, the page last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as staging:
-        for name, content in files.items():
-            (Path(staging) / name).write_bytes(content)
-        for name in files:
-            os.replace(Path(staging) / name, folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as staging:
+            for name, content in files.items():
+                (Path(staging) / name).write_bytes(content)
+            for name in files:
+                os.replace(Path(staging) / name, folder / name)
+    except OSError as error:
+        raise InputError(f"can't write the report into {folder}: {error.strerror}; free the disk or name another folder") from error

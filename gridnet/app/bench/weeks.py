@@ -25,7 +25,8 @@ def parse_weeks(words: str, clock: Clock) -> list[int]:
         return wanted if len(wanted) == len(SEASONS) else held_out
     faults, weeks = [], []
     for word in words.split(","):
-        if word.strip().isdecimal() and int(word) < clock.weeks:
+        # Nobody has a million weeks, and a number of thousands of digits is not worth converting.
+        if word.strip().isdecimal() and len(word.strip()) <= 6 and int(word) < clock.weeks:
             weeks.append(int(word))
         else:
             faults.append(Fault("--weeks", repr(word), f"seasons, held-out, or whole numbers from 0 to {clock.weeks - 1}"))

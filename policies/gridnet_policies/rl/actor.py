@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.errors import InputError
-from gridnet_envs.slots import Slot
+from gridnet_envs.slots import Slot, width
 
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
@@ -34,7 +36,8 @@ class Actor:
         hidden = observation
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             summed = hidden @ weight.T + bias
-            hidden = np.asarray(summed / (1.0 + np.exp(-summed)), dtype=np.float32)
+            # SiLU by way of tanh, which doesn't overflow.
+            hidden = np.asarray(summed * (0.5 + 0.5 * np.tanh(0.5 * summed)), dtype=np.float32)
         return np.asarray(np.clip(hidden @ self.weights[-1].T + self.biases[-1], -1.0, 1.0), dtype=np.float64)
 
     def digest(self) -> str:
@@ -68,15 +71,30 @@ def load_actor(folder: Path, slots: tuple[Slot, ...]) -> Actor:
     """
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
+        content = io.BytesIO((folder / WEIGHTS).read_bytes())
+        with np.load(content, allow_pickle=False) as stored:
             layers = len(stored.files) // 2
             weights = tuple(stored[f"weight_{k}"] for k in range(layers))
             biases = tuple(stored[f"bias_{k}"] for k in range(layers))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"no usable trained policy in {folder}: {error}; train one with 'gridnet train'") from error
+    if not isinstance(card, dict):
+        raise InputError(f"the card in {folder} is no JSON object; restore the folder or train again")
     actor = Actor(weights, biases)
     if card.get("sha256") != actor.digest():
         raise InputError(f"the weights in {folder} are not those its card describes; train again or restore the folder")
     if card.get("observation") != observation_contract(slots):
         raise InputError(f"the policy in {folder} was trained on another observation; train it again with this version")
+    if not _fits(actor, width(slots)):
+        raise InputError(f"the layers in {folder} don't fit the observation of {width(slots)} numbers and one action; train again")
     return actor
+
+
+def _fits(actor: Actor, inputs: int) -> bool:
+    """Whether the layers lead from the observation to one action."""
+    sizes = [inputs]
+    for weight, bias in zip(actor.weights, actor.biases, strict=True):
+        if weight.ndim != 2 or weight.shape[1] != sizes[-1] or bias.shape != weight.shape[:1]:
+            return False
+        sizes.append(weight.shape[0])
+    return len(sizes) > 1 and sizes[-1] == 1

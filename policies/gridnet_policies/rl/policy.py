@@ -40,9 +40,18 @@ class Learned:
         return self._seat.ask(self._actor.act(self._seat.observe(step, soc)))
 
 
+def shipped_seeds() -> int:
+    """From how many training seeds the policy ships."""
+    return len(_folders())
+
+
 def shipped(seeds: int) -> list[Learned]:
     """The shipped policy as trained from the first `seeds` seeds. Raises `InputError` where fewer ship."""
-    folders = sorted((trained_dir() / "value_ppo").glob("seed*"))
+    folders = _folders()
     if len(folders) < seeds:
         raise InputError(f"the learned policy ships from {len(folders)} training seeds, not {seeds}; ask for at most that many")
     return [Learned(folder) for folder in folders[:seeds]]
+
+
+def _folders() -> list[Path]:
+    return sorted((trained_dir() / "value_ppo").glob("seed*"))

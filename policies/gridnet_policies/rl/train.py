@@ -50,7 +50,7 @@ def train(recipe: Recipe, out: Path, report: Callable[[Progress], None]) -> Path
     options = Options(action="value", shield=True, days=recipe.days, random_soc=True)
     rng = np.random.default_rng(recipe.seed)
     lessons = [lesson for case in cases for lesson in (case, *(varied(case, rng) for _ in range(recipe.variations)))]
-    teachers = [foresee(lesson) for lesson in lessons]
+    teachers = [foresee(lesson, training_only=True) for lesson in lessons]
     env = DispatchVecEnv(lessons, options, recipe.batch, recipe.seed, [_regret_potential(teacher) for teacher in teachers])
     ppo = _make_ppo(recipe, env)
     pretrain(recipe, ppo, env.cores, teachers)

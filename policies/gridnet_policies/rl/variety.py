@@ -30,8 +30,11 @@ def varied(case: Case, rng: np.random.Generator) -> Case:
     weather, market = _shuffled_days(case, rng), _shuffled_days(case, rng)
     per_day = steps_per_day(case.clock)
     by_weather, by_market = _steps(weather, per_day, case.clock.steps), _steps(market, per_day, case.clock.steps)
+    trains = np.repeat(_training_days(case), per_day)
     spot = case.series.price_eur_per_mwh[by_market]
-    spot = spot.mean() + rng.uniform(*SPREAD) * (spot - spot.mean())
+    learnt = np.flatnonzero(trains[: len(spot)])
+    mean = spot[learnt].mean()
+    spot[learnt] = mean + rng.uniform(*SPREAD) * (spot[learnt] - mean)
     series = replace(
         case.series,
         load_p_kw=case.series.load_p_kw[by_weather],
@@ -49,15 +52,19 @@ def varied(case: Case, rng: np.random.Generator) -> Case:
 
 def _shuffled_days(case: Case, rng: np.random.Generator) -> Ints:
     """For each day of the clock the day whose series it gets: (days,)."""
-    dates = local_dates(case.clock)
+    dates, trains = local_dates(case.clock), _training_days(case)
     kinds, of_year = day_types(dates), days_of_leap_year(dates)
     days = np.arange(len(dates))
-    trains = np.array([split_of(int(day) // 7) == "training" for day in days])
     source = days.copy()
     for day in days[trains]:
         near = days_apart(of_year[day : day + 1], of_year).ravel() <= WINDOW_DAYS
         source[day] = rng.choice(days[trains & near & (kinds == kinds[day])])
     return source
+
+
+def _training_days(case: Case) -> NDArray[np.bool_]:
+    """Which of the clock's days train: (days,)."""
+    return np.array([split_of(day // 7) == "training" for day in range(len(local_dates(case.clock)))])
 
 
 def _steps(source_day: Ints, per_day: int, steps: int) -> Ints:

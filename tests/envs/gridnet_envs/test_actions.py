@@ -158,9 +158,7 @@ def test_value_actions_span_from_never_store_to_always_charge(case: Case, core: 
         (0.09, -50.0, "cover the deficit"),
     ],
 )
-def test_a_value_is_weighed_against_both_prices(
-    case: Case, core: Core, value: float, surplus: float, expected: str
-) -> None:
+def test_a_value_is_weighed_against_both_prices(case: Case, core: Core, value: float, surplus: float, expected: str) -> None:
     # Buy 0.285, sell 0.10, efficiency 0.95 each way, wear 0.01. Charging from the grid pays at a value above
     # (0.285 + 0.01) / 0.95 = 0.311, storing the surplus above 0.116, covering the deficit below (0.285 - 0.01) * 0.95
     # = 0.261, selling from store below 0.0855.
@@ -201,11 +199,6 @@ def test_pv_is_curtailed_to_the_rest_s_need_where_export_costs_money(case: Case,
     np.testing.assert_allclose(pv_kw / sun[0], pv_kw[0] / sun[0, 0])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="numba checks only the file of a cached kernel, not those of the kernels compiled into it: after an edit of "
-    "devices.py the kernels of other files go on with the old model",
-)
 def test_an_edited_device_model_is_not_answered_from_a_stale_cache(tmp_path: Path) -> None:
     """Else `make test` may pass on physics that are no longer in the tree. `share_power` calls `battery_range`."""
     root = Path(__file__).resolve().parents[3]

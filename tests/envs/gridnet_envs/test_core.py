@@ -212,9 +212,6 @@ def test_the_future_of_load_sun_and_carbon_never_changes_an_observation(
         assert played(with_series(case, 12, **{which: present}), start, steps, action=action)[-1] != plain[-1]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="without a transformer fleet_share is relative to the peak load of the whole series"
-)
 def test_the_future_of_load_never_changes_an_observation_without_a_transformer() -> None:
     case = load_case("ieee33")
     future = case.series.load_p_kw.copy()
@@ -286,9 +283,7 @@ def test_a_collapse_costs_once_ends_the_episode_and_is_observed_in_bounds() -> N
     assert np.abs(core.observation).max() <= BOUND
 
 
-@pytest.mark.parametrize("shield", [True, pytest.param(False, marks=pytest.mark.xfail(
-    strict=True, reason="the idle step is always taken behind the shield, even where the environment has none"
-))])  # fmt: skip
+@pytest.mark.parametrize("shield", [True, False])
 def test_idle_behaviour_saves_nothing_against_idle(shield: bool) -> None:
     """At rest each step's saving is 0, also where the sun alone breaks a limit."""
     case = load_case("rural1")
@@ -340,7 +335,6 @@ def test_a_nan_action_is_refused_and_a_large_one_cut() -> None:
     np.testing.assert_array_equal(core.asked[0, 0, : core.actions], core.case.fleet.p_kw)
 
 
-@pytest.mark.xfail(strict=True, reason="a plant of 0 kW divides by its rating: NaN in the observation")
 def test_a_plant_without_power_is_observed_as_a_number() -> None:
     case = load_case("rural1")
     s_kva = case.fleet.s_kva.copy()

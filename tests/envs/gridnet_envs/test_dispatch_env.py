@@ -93,7 +93,6 @@ def test_an_episode_can_start_at_a_given_step_and_charge() -> None:
         env.reset(options={"start": 3})
 
 
-@pytest.mark.xfail(strict=True, reason="soc without step is dropped in silence")
 def test_a_charge_given_without_a_step_counts() -> None:
     env = DispatchEnv()
     env.reset(seed=1, options={"soc": 0.25})
@@ -144,7 +143,6 @@ def test_with_the_shield_what_is_done_keeps_the_limits_that_can_be_kept() -> Non
     assert loading[True] <= 100
 
 
-@pytest.mark.xfail(strict=True, reason="numpy's ValueError about reshaping, no InputError that names the shape")
 @pytest.mark.parametrize("numbers", [0, 4, 6])
 def test_an_action_of_another_width_is_refused(numbers: int) -> None:
     env = DispatchEnv()

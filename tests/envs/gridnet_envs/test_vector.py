@@ -95,7 +95,6 @@ def test_gymnasium_makes_it_and_its_wrappers_count_episodes() -> None:
     env.close()
 
 
-@pytest.mark.xfail(strict=True, reason="reset drops its options in silence, where the single environment obeys")
 def test_an_option_of_reset_is_obeyed_or_refused() -> None:
     vector = DispatchVectorEnv(2)
     try:
@@ -105,7 +104,6 @@ def test_an_option_of_reset_is_obeyed_or_refused() -> None:
     assert vector.core.step_index.tolist() == [1234, 1234]
 
 
-@pytest.mark.xfail(strict=True, reason="step reshapes what it gets: a transposed batch is taken as if it were right")
 def test_a_transposed_batch_of_actions_is_refused() -> None:
     vector = DispatchVectorEnv(3)
     vector.reset(seed=1)

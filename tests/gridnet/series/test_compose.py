@@ -20,9 +20,7 @@ PVS = PvTable(("roof", "barn"), ("PV3", None), np.array([6.0, 40.0]))
 
 
 def scenario(**series: Any) -> Scenario:
-    return Scenario.model_validate(
-        {"name": "street", "title": "A street", "network": {"builtin": "cigre_lv"}, "series": series}
-    )
+    return Scenario.model_validate({"name": "street", "title": "A street", "network": {"builtin": "cigre_lv"}, "series": series})
 
 
 def write(path: Path, start: str, days: int, value: float, *devices: str) -> dict[str, Any]:

@@ -107,9 +107,7 @@ def test_prices_of_tomorrow_are_known_from_noon() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    step=st.integers(0, STEPS - 1), seed=st.integers(0, 99), late=st.integers(0, 95), hours=st.sampled_from([1, 24, 60])
-)
+@given(step=st.integers(0, STEPS - 1), seed=st.integers(0, 99), late=st.integers(0, 95), hours=st.sampled_from([1, 24, 60]))
 def test_no_unpublished_price_changes_what_is_known(step: int, seed: int, late: int, hours: int) -> None:
     clock = Clock(start=CLOCK.time_of(late), steps=STEPS)
     price = np.random.default_rng(seed).normal(40, 20, STEPS)

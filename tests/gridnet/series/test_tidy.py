@@ -67,9 +67,7 @@ def test_an_hourly_price_file_is_held_on_its_own_clock(tmp_path: Path) -> None:
         (Quantity.CARBON, "kg/MWh", 400, 400),
     ],
 )
-def test_units_turn_into_the_projects_own(
-    tmp_path: Path, quantity: Quantity, unit: str, value: float, expected: float
-) -> None:
+def test_units_turn_into_the_projects_own(tmp_path: Path, quantity: Quantity, unit: str, value: float, expected: float) -> None:
     file = csv_file(tmp_path, "timestamp,value", [f"{stamp},{value}" for stamp in stamps(48, 30)])
     series = read_tidy(SeriesFile(file=file, unit=unit), quantity, ("a",), None)
     np.testing.assert_allclose(series.values, expected)

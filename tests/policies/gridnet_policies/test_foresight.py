@@ -89,10 +89,6 @@ def test_more_in_store_never_costs_more(teacher: Foresight) -> None:
     assert (np.diff(teacher.cost_eur, axis=1) <= 1e-9).all()
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="charging just enough to keep export at the transformer's rating is no candidate: cost rises by up to 3 ct",
-)
 def test_more_in_store_never_costs_more_behind_a_transformer_that_binds(rural1_teacher: Foresight) -> None:
     assert (np.diff(rural1_teacher.cost_eur, axis=1) <= 1e-6).all()
 

@@ -38,9 +38,6 @@ def test_load_and_sun_of_other_days_stay(rural1: Case, other: Case) -> None:
         assert (after[trains] != before[trains]).any()
 
 
-@pytest.mark.xfail(
-    raises=AssertionError, reason="the spread is scaled about the whole year's mean, held-out and validation days included"
-)
 def test_prices_of_other_days_stay(rural1: Case, other: Case) -> None:
     trains = _trains(rural1)
     before, after = _by_day(rural1.series.price_eur_per_mwh), _by_day(other.series.price_eur_per_mwh)

@@ -223,9 +223,7 @@ def test_the_same_runs_give_the_same_bytes_and_leave_other_files_alone(
     assert written == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_figure_that_fails_leaves_nothing_behind(
-    case: Case, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_figure_that_fails_leaves_nothing_behind(case: Case, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> plots.Plot:
         raise ValueError("no ink")
 
