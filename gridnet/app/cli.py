@@ -43,7 +43,7 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("scenario", metavar="SCENARIO", nargs="?", default="rural1", help="a shipped name or a TOML file (rural1)")
     bench.add_argument("--policies", default="no_battery,rule,rl,lp", help="names separated by commas (no_battery,rule,rl,lp)")
     bench.add_argument("--weeks", default="seasons", help="seasons (one held-out week each), held-out (all), or numbers 0,1,..")
-    bench.add_argument("--seeds", type=int, default=3, help="training seeds of the learned policy to average over (3)")
+    bench.add_argument("--seeds", type=int, default=5, help="training seeds of the learned policy to average over (5)")
     bench.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (0)")
     bench.add_argument("--json", metavar="FILE", help="write the figures as JSON; - prints them in place of the table")
     bench.add_argument("--report", metavar="DIR", help="write an HTML page with plots")
