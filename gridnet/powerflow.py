@@ -31,20 +31,49 @@ Ints = NDArray[np.int64]
 
 
 class Flow(NamedTuple):
-    """Solved operating points; the leading axis is the batch, absent where a single point was asked.
+    """Solved operating points; the leading axis is the batch, absent where a single point was asked. A row that did not
+    converge holds NaN."""
 
-    `vm_pu` (batch, buses), NaN at dead buses; `line_percent` (batch, lines) and `trafo_percent` (batch, trafos) of rated
-    current; `loss_kw`, `slack_p_kw`, `slack_q_kvar` (batch,), slack > 0 = the upstream grid feeds the feeder;
-    `converged` (batch,). A row that did not converge holds NaN.
-    """
+    solved: Floats
+    """(batch, buses + lines + trafos + 4): what the properties cut out."""
+    buses: int
+    branches: int
+    lines: int
 
-    vm_pu: Floats
-    line_percent: Floats
-    trafo_percent: Floats
-    loss_kw: Floats
-    slack_p_kw: Floats
-    slack_q_kvar: Floats
-    converged: NDArray[np.bool_]
+    @property
+    def vm_pu(self) -> Floats:
+        """(batch, buses) voltage magnitude, NaN at dead buses."""
+        return self.solved[..., : self.buses]
+
+    @property
+    def line_percent(self) -> Floats:
+        """(batch, lines) of rated current."""
+        return self.solved[..., self.buses : self.buses + self.lines]
+
+    @property
+    def trafo_percent(self) -> Floats:
+        """(batch, trafos) of rated current."""
+        return self.solved[..., self.buses + self.lines : self.buses + self.branches]
+
+    @property
+    def loss_kw(self) -> Floats:
+        """(batch,)"""
+        return np.asarray(self.solved[..., -4])
+
+    @property
+    def slack_p_kw(self) -> Floats:
+        """(batch,) > 0: the upstream grid feeds the feeder."""
+        return np.asarray(self.solved[..., -3])
+
+    @property
+    def slack_q_kvar(self) -> Floats:
+        """(batch,)"""
+        return np.asarray(self.solved[..., -2])
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """(batch,)"""
+        return np.asarray(self.solved[..., -1] == 1.0)
 
 
 @dataclass(frozen=True)
@@ -76,19 +105,7 @@ class PowerFlow:
             acflow.solve_one_lane(self.network, p_rows, q_rows, out)
         else:
             acflow.solve_lanes(self.network, p_rows, q_rows, out)
-        return self._flow(out[0] if single else out)
-
-    def _flow(self, out: Floats) -> Flow:
-        lines, trafos = self.buses + self.lines, self.buses + self.lines + self.trafos
-        return Flow(
-            out[..., : self.buses],
-            out[..., self.buses : lines],
-            out[..., lines:trafos],
-            out[..., trafos],
-            out[..., trafos + 1],
-            out[..., trafos + 2],
-            out[..., trafos + 3] == 1.0,
-        )
+        return Flow(out[0] if single else out, self.buses, self.lines + self.trafos, self.lines)
 
     def voltages(self, p_kw: Floats, q_kvar: Floats) -> NDArray[np.complex128]:
         """Complex node voltages (batch, nodes) in elimination order, slack last; NaN where a row does not converge."""

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from gridnet.case import load_case
 from gridnet.feeder import SolvedModel
-from gridnet.powerflow import Flow, compile_power_flow
+from gridnet.powerflow import compile_power_flow
+
+QUANTITIES = ("vm_pu", "line_percent", "trafo_percent", "loss_kw", "slack_p_kw", "slack_q_kvar", "converged")
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +98,7 @@ def test_a_row_gives_the_same_bits_alone_and_in_any_batch(scenario: str, seed: i
 
     for row in range(batch):
         alone = case.power_flow.solve(p_kw[row], q_kvar[row])
-        for field in Flow._fields:
+        for field in QUANTITIES:
             bits = np.asarray(getattr(alone, field)).tobytes()
             assert getattr(whole, field)[row].tobytes() == bits, field
             assert getattr(shuffled, field)[order == row][0].tobytes() == bits, field

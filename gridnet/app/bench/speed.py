@@ -99,7 +99,7 @@ def _power_flow() -> list[Figure]:
 
 
 def _years() -> list[Figure]:
-    mv = Scenario(name="mv", title=_MV_CODE, network=NetworkSource(simbench=_MV_CODE))
+    mv = Scenario(name=_MV_CODE, title=_MV_CODE, network=NetworkSource(simbench=_MV_CODE))
     figures = []
     for case, target in ((load_case("rural1"), "<= 0.3"), (load_case(mv), "<= 0.6")):
         steps = case.clock.steps
@@ -107,7 +107,7 @@ def _years() -> list[Figure]:
         state = simulate.State(np.arange(steps), soc)
         asked = idle(steps, case.fleet.batteries, case.fleet.devices)
         year = _median_s(partial(simulate.step, state, asked, case.params), 5)
-        figures.append(Figure(f"{steps} steps of {case.scenario.title}, {case.params.buses} buses", year, "s", target))
+        figures.append(Figure(f"{steps} steps of {case.scenario.name}, {case.params.buses} buses", year, "s", target))
     return figures
 
 
