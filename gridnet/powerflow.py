@@ -56,6 +56,11 @@ class Flow(NamedTuple):
         return self.solved[..., self.buses + self.lines : self.buses + self.branches]
 
     @property
+    def branch_percent(self) -> Floats:
+        """(batch, lines + trafos)"""
+        return self.solved[..., self.buses : self.buses + self.branches]
+
+    @property
     def loss_kw(self) -> Floats:
         """(batch,)"""
         return np.asarray(self.solved[..., -4])

@@ -16,6 +16,7 @@ from gridnet.devices import Fleet, battery_soc, clip
 from gridnet.dispatch import checked
 from gridnet.errors import InputError
 from gridnet.kernels import kernel
+from gridnet.powerflow import Flow
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -62,29 +63,34 @@ class Transition(NamedTuple):
     params: Params
 
     @property
+    def solved(self) -> Flow:
+        """The power flow with its quantities by name."""
+        return Flow(self.flow, self.params.buses, len(self.params.network.branch_node), self.params.lines)
+
+    @property
     def vm_pu(self) -> Floats:
         """(batch, buses)"""
-        return self.flow[:, : self.params.buses]
+        return self.solved.vm_pu
 
     @property
     def loading_percent(self) -> Floats:
         """(batch, lines + trafos)"""
-        return self.flow[:, self.params.buses : -acflow.BALANCE]
+        return self.solved.branch_percent
 
     @property
     def loss_kw(self) -> Floats:
         """(batch,)"""
-        return self.flow[:, -4]
+        return self.solved.loss_kw
 
     @property
     def slack_p_kw(self) -> Floats:
         """(batch,) > 0: the upstream grid feeds the feeder."""
-        return self.flow[:, -3]
+        return self.solved.slack_p_kw
 
     @property
     def converged(self) -> NDArray[np.bool_]:
         """(batch,)"""
-        return np.asarray(self.flow[:, -1] == 1.0)
+        return self.solved.converged
 
 
 def step(state: State, asked: Floats, params: Params) -> tuple[State, Transition]:

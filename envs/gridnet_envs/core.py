@@ -59,7 +59,7 @@ class Core:
     | array | shape | meaning |
     |---|---|---|
     | `observation` | (batch, width) float32 | see `gridnet_envs.slots`, cut to +-4 |
-    | `reward` | (batch,) EUR | sum of `terms` |
+    | `reward` | (batch,) EUR | sum of `terms`; with `against_idle` less what the step gives at rest |
     | `terms` | (batch, 6) EUR | see `gridnet_envs.reward.TERMS` |
     | `asked`, `done` | (batch, 2, devices) | setpoints as asked by the action and as done |
     | `flow` | (batch, buses + branches + 4) | solved power flow, as in `gridnet.simulate.Transition` |

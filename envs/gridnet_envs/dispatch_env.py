@@ -37,7 +37,8 @@ class DispatchEnv(gymnasium.Env[Float32s, Float32s]):
 
     ## Reward
     EUR per step: the sum of `info["terms"]` - energy_eur (sales less purchases at the connection point), wear_eur,
-    carbon_eur, voltage_eur and loading_eur (penalties for broken limits), collapse_eur.
+    carbon_eur, voltage_eur and loading_eur (penalties for broken limits), collapse_eur. With
+    `against_idle=True` less what the step would have given with every device at rest.
 
     ## Start
     A local midnight of a week of the split (`weeks`, training by default), batteries at the scenario's starting charge

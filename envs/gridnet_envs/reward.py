@@ -16,9 +16,6 @@ Floats = NDArray[np.float64]
 TERMS = ("energy_eur", "wear_eur", "carbon_eur", "voltage_eur", "loading_eur", "collapse_eur")
 """Terms of the reward, in this order; each is at most 0 but for energy, which earns when the feeder exports."""
 
-COSTS = 3
-"""How many of the terms, from the first, are money that changes hands; the others are penalties."""
-
 
 class Penalties(NamedTuple):
     """What a broken limit costs in the reward. They steer learning and are never part of a reported cost."""
