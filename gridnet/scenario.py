@@ -127,6 +127,8 @@ class Tariff(_Part):
     feed_in_eur_per_mwh: float | None = None
     co2_price_eur_per_t: float = Field(0.0, ge=0)
     """Optional price on the carbon of imported energy, on top of what the spot price already holds."""
+    peak_eur_per_kw: float = Field(0.0, ge=0)
+    """Optional charge on the highest import of a run, as the mean over one step."""
 
 
 class SeriesFile(_Part):

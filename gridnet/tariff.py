@@ -1,7 +1,8 @@
 """What energy is worth at each step, and what a run costs: one account for every policy and for the optimiser's objective.
 
 The neighbourhood is settled as one at its connection point, the slack bus: what its members exchange among themselves is
-not billed, network losses are (they are imported). Prices are in EUR per kWh, `p > 0` at the slack imports.
+not billed, network losses are (they are imported). Prices are in EUR per kWh, `p > 0` at the slack imports. A tariff may also
+charge the highest import of a run, by the kW.
 
 Stored energy at the end of a run counts, so that no policy gains by ending empty: energy missing against the start costs
 what it would have saved at the run's mean import price, surplus energy earns what it would have sold for at the run's mean
@@ -31,6 +32,8 @@ class Prices(NamedTuple):
     co2_eur_per_kg: float
     wear_eur_per_kwh: float
     """Of each kWh moved at a battery's terminals, in or out."""
+    peak_eur_per_kw: float = 0.0
+    """Of the highest import of a run."""
 
 
 class StoredValue(NamedTuple):
@@ -56,11 +59,12 @@ def make_prices(scenario: Scenario, series: Series) -> Prices:
         carbon_kg_per_kwh=series.carbon_g_per_kwh / 1e3,
         co2_eur_per_kg=scenario.tariff.co2_price_eur_per_t / 1e3,
         wear_eur_per_kwh=scenario.battery.wear_eur_per_kwh,
+        peak_eur_per_kw=scenario.tariff.peak_eur_per_kw,
     )
 
 
 def running_cost_eur(prices: Prices, dt_h: float, start: int, slack_p_kw: Floats, battery_p_kw: Floats) -> float:
-    """Energy at the connection point, its carbon where priced, and wear, over the steps from `start` on.
+    """Energy at the connection point, its carbon and its highest import where priced, and wear, over the steps from `start` on.
 
     `slack_p_kw` (steps,) as solved, `battery_p_kw` (steps, batteries) as done.
     """
@@ -69,7 +73,8 @@ def running_cost_eur(prices: Prices, dt_h: float, start: int, slack_p_kw: Floats
     carbon_eur_per_kwh = prices.co2_eur_per_kg * prices.carbon_kg_per_kwh[here]
     energy = bought @ (prices.import_eur_per_kwh[here] + carbon_eur_per_kwh) - sold @ prices.export_eur_per_kwh[here]
     wear = float(np.abs(battery_p_kw).sum()) * prices.wear_eur_per_kwh
-    return float(energy + wear) * dt_h
+    peak = prices.peak_eur_per_kw * float(bought.max(initial=0.0))
+    return float(energy + wear) * dt_h + peak
 
 
 def stored_value(prices: Prices, fleet: Fleet, start: int, steps: int) -> StoredValue:
