@@ -33,11 +33,12 @@ _CHUNK_BYTES = 16e6
 
 
 class Sensitivity(NamedTuple):
-    """Operating points and their derivatives; `branches` are lines, then transformers. Derivatives are per kW injected.
+    """Operating points and their derivatives; `branches` are lines, then transformers. `controls` are the devices' active
+    powers and, from `linearise_pq`, after them their reactive powers: derivatives are per kW and per kvar injected.
 
     At a branch the worse of the two ends counts; where both are equally loaded the derivative is that of the from end.
     Dead buses hold NaN volts and zero derivatives; a device there moves nothing. A device at the slack bus moves only
-    `slack_p_kw`, by -1 kW per kW.
+    `slack_p_kw`, by -1 kW per kW, and by nothing per kvar.
     """
 
     vm_pu: Floats
@@ -47,11 +48,11 @@ class Sensitivity(NamedTuple):
     slack_p_kw: Floats
     """(steps,) > 0: the upstream grid feeds the feeder."""
     d_vm: Floats
-    """(steps, buses, devices) pu per kW"""
+    """(steps, buses, controls) pu per kW or kvar"""
     d_loading: Floats
-    """(steps, branches, devices) percent per kW"""
+    """(steps, branches, controls) percent per kW or kvar"""
     d_slack_p: Floats
-    """(steps, devices) kW per kW"""
+    """(steps, controls) kW per kW or kvar"""
 
 
 def linearise(power_flow: PowerFlow, model: SolvedModel, p_kw: Floats, q_kvar: Floats, device_bus: Ints) -> Sensitivity:
@@ -60,9 +61,17 @@ def linearise(power_flow: PowerFlow, model: SolvedModel, p_kw: Floats, q_kvar: F
     `p_kw`, `q_kvar`: (steps, buses), devices included, p > 0 injects; `model` is what `power_flow` was compiled from.
     Raises `PowerFlowDiverged` with the first step whose power flow has no solution.
     """
-    equations = _Equations(power_flow, model, device_bus)
-    steps, buses, branches, devices = len(p_kw), power_flow.buses, len(model.branch_node), len(device_bus)
-    shapes = [(buses,), (branches,), (), (buses, devices), (branches, devices), (devices,)]
+    return _linearise(_Equations(power_flow, model, device_bus, False), p_kw, q_kvar)
+
+
+def linearise_pq(power_flow: PowerFlow, model: SolvedModel, p_kw: Floats, q_kvar: Floats, device_bus: Ints) -> Sensitivity:
+    """As `linearise`, and by the reactive power of the devices: twice as many controls."""
+    return _linearise(_Equations(power_flow, model, device_bus, True), p_kw, q_kvar)
+
+
+def _linearise(equations: _Equations, p_kw: Floats, q_kvar: Floats) -> Sensitivity:
+    steps, buses, branches, controls = len(p_kw), equations.power_flow.buses, len(equations.ends), equations.controls
+    shapes = [(buses,), (branches,), (), (buses, controls), (branches, controls), (controls,)]
     whole = Sensitivity(*(np.empty((steps, *shape)) for shape in shapes))
     for first in range(0, steps, equations.chunk):
         part = slice(first, first + equations.chunk)
@@ -75,8 +84,10 @@ def linearise(power_flow: PowerFlow, model: SolvedModel, p_kw: Floats, q_kvar: F
 class _Equations:
     """What does not depend on the operating point: nodes in elimination order, the slack last."""
 
-    def __init__(self, power_flow: PowerFlow, model: SolvedModel, device_bus: Ints) -> None:
+    def __init__(self, power_flow: PowerFlow, model: SolvedModel, device_bus: Ints, reactive: bool) -> None:
         self.power_flow = power_flow
+        self.kinds = 2 if reactive else 1
+        self.controls = self.kinds * len(device_bus)
         self.bus_node = power_flow.network.bus_node
         self.admittance: Complexes = model.admittance[np.ix_(power_flow.order, power_flow.order)]
         self.nodes = len(power_flow.order) - 1
@@ -111,7 +122,7 @@ class _Equations:
             slack_p,
             self._by_device(np.where(known[:, None], d_vm[:, self.bus_node], 0.0)),
             self._by_device(d_loading),
-            self._by_device(slack_dv) - self.at_slack,
+            self._by_device(slack_dv) - np.pad(self.at_slack, (0, self.controls - len(self.at_slack))),
         )
 
     def _node_power(self, p_kw: Floats, q_kvar: Floats) -> Complexes:
@@ -122,7 +133,8 @@ class _Equations:
         return power.T
 
     def _voltage_change(self, volts: Complexes, power: Complexes) -> Complexes:
-        """(steps, nodes + 1, sources) change of the complex node voltages in pu per kW at each source node."""
+        """(steps, nodes + 1, kinds * sources) change of the complex node voltages in pu per kW at each source node, then, with
+        two kinds of control, per kvar."""
         n, sources = self.nodes, np.arange(len(self.source_node))
         inner = volts[:, :n].conj()
         c = power.conj() / inner**2
@@ -135,11 +147,12 @@ class _Equations:
         system[:, diagonal + n, diagonal] += c.imag
         system[:, diagonal + n, diagonal + n] -= c.real
         pushed = 1 / (BASE_KVA * inner[:, self.source_node])
-        right = np.zeros((len(volts), 2 * n, len(sources)))
-        right[:, self.source_node, sources] = pushed.real
-        right[:, self.source_node + n, sources] = pushed.imag
+        right = np.zeros((len(volts), 2 * n, self.kinds * len(sources)))
+        for kind, push in enumerate((pushed, -1j * pushed)[: self.kinds]):
+            right[:, self.source_node, sources + kind * len(sources)] = push.real
+            right[:, self.source_node + n, sources + kind * len(sources)] = push.imag
         moved = np.linalg.solve(system, right)
-        dv = np.zeros((len(volts), n + 1, len(sources)), dtype=np.complex128)
+        dv = np.zeros((len(volts), n + 1, self.kinds * len(sources)), dtype=np.complex128)
         dv[:, :n] = moved[:, :n] + 1j * moved[:, n:]
         return dv
 
@@ -161,7 +174,9 @@ class _Equations:
         return np.maximum(load_from, load_to), (toward[..., None] * d_current).real
 
     def _by_device(self, by_source: Floats) -> Floats:
-        """Spreads the last axis from source nodes to devices; devices that move nothing get zeros."""
-        spread = np.zeros((*by_source.shape[:-1], len(self.moves)))
-        spread[..., self.moves] = by_source[..., self.source]
+        """Spreads the last axis from source nodes to controls; devices that move nothing get zeros."""
+        spread = np.zeros((*by_source.shape[:-1], self.controls))
+        moves = np.tile(self.moves, self.kinds)
+        sources = [self.source + kind * len(self.source_node) for kind in range(self.kinds)]
+        spread[..., moves] = by_source[..., np.concatenate(sources)]
         return spread

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gridnet import linear
 from gridnet.errors import PowerFlowDiverged
 from gridnet.feeder import Feeder
-from gridnet.linear import Sensitivity, linearise
+from gridnet.linear import Sensitivity, linearise, linearise_pq
 from gridnet.network import build_feeder
 from gridnet.powerflow import Flow, PowerFlow, compile_power_flow
 from gridnet.scenario import NetworkSource, Scenario
@@ -69,11 +69,12 @@ def loading_of(flow: Flow) -> Floats:
     return np.hstack([flow.line_percent, flow.trafo_percent])
 
 
-def differences(power_flow: PowerFlow, p_kw: Floats, q_kvar: Floats, bus: int) -> tuple[Floats, Floats, Floats]:
-    """Central differences of voltages, loadings and slack power by the power at one bus."""
-    push = np.zeros_like(p_kw)
-    push[:, bus] = H_KW
-    up, down = power_flow.solve(p_kw + push, q_kvar), power_flow.solve(p_kw - push, q_kvar)
+def differences(power_flow: PowerFlow, p_kw: Floats, q_kvar: Floats, control: int) -> tuple[Floats, Floats, Floats]:
+    """Central differences of voltages, loadings and slack power by one control: the active power at a bus, or, counted on from
+    there, the reactive."""
+    push = np.zeros((2, *p_kw.shape))
+    push[control // power_flow.buses, :, control % power_flow.buses] = H_KW
+    up, down = power_flow.solve(p_kw + push[0], q_kvar + push[1]), power_flow.solve(p_kw - push[0], q_kvar - push[1])
     return (
         (up.vm_pu - down.vm_pu) / (2 * H_KW),
         (loading_of(up) - loading_of(down)) / (2 * H_KW),
@@ -82,19 +83,19 @@ def differences(power_flow: PowerFlow, p_kw: Floats, q_kvar: Floats, bus: int) -
 
 
 def assert_derivatives(found: Sensitivity, power_flow: PowerFlow, p_kw: Floats, q_kvar: Floats) -> None:
-    for bus in range(power_flow.buses):
-        d_vm, d_loading, d_slack_p = differences(power_flow, p_kw, q_kvar, bus)
-        assert found.d_vm[..., bus] == pytest.approx(np.nan_to_num(d_vm), abs=5e-10)
+    for control in range(2 * power_flow.buses):
+        d_vm, d_loading, d_slack_p = differences(power_flow, p_kw, q_kvar, control)
+        assert found.d_vm[..., control] == pytest.approx(np.nan_to_num(d_vm), abs=5e-10)
         # Beside the kink where the worse end changes or the current vanishes, differences straddle two branches.
         smooth = found.loading_percent > 3.0
-        assert found.d_loading[..., bus][smooth] == pytest.approx(d_loading[smooth], abs=2e-5)
-        assert found.d_slack_p[:, bus] == pytest.approx(d_slack_p, abs=5e-7)
+        assert found.d_loading[..., control][smooth] == pytest.approx(d_loading[smooth], abs=2e-5)
+        assert found.d_slack_p[:, control] == pytest.approx(d_slack_p, abs=5e-7)
 
 
 def test_derivatives_are_those_of_the_power_flow_on_a_meshed_network(meshed: Network) -> None:
     feeder, power_flow = meshed
     p_kw, q_kvar = operating_points(feeder, 12, 40.0)
-    found = linearise(power_flow, feeder.model, p_kw, q_kvar, np.arange(power_flow.buses))
+    found = linearise_pq(power_flow, feeder.model, p_kw, q_kvar, np.arange(power_flow.buses))
     assert np.abs(found.d_vm).max() > 1e-4
     assert np.abs(found.d_loading).max() > 0.1
     assert_derivatives(found, power_flow, p_kw, q_kvar)
@@ -104,7 +105,7 @@ def test_derivatives_are_those_of_the_power_flow_on_a_meshed_network(meshed: Net
 def test_derivatives_are_those_of_the_power_flow_on_benchmark_networks(builtin: Any) -> None:
     feeder, power_flow = network(NetworkSource(builtin=builtin))
     p_kw, q_kvar = operating_points(feeder, 4, 4.0)
-    found = linearise(power_flow, feeder.model, p_kw, q_kvar, np.arange(power_flow.buses))
+    found = linearise_pq(power_flow, feeder.model, p_kw, q_kvar, np.arange(power_flow.buses))
     assert_derivatives(found, power_flow, p_kw, q_kvar)
 
 
@@ -119,10 +120,10 @@ def test_the_operating_point_is_that_of_the_power_flow(meshed: Network) -> None:
 
 def test_a_device_at_the_slack_bus_moves_only_the_slack(meshed: Network) -> None:
     feeder, power_flow = meshed
-    found = linearise(power_flow, feeder.model, *operating_points(feeder, 3, 20.0), np.array([SLACK]))
+    found = linearise_pq(power_flow, feeder.model, *operating_points(feeder, 3, 20.0), np.array([SLACK]))
     assert not found.d_vm.any()
     assert not found.d_loading.any()
-    assert (found.d_slack_p == -1.0).all()
+    assert (found.d_slack_p == [-1.0, 0.0]).all()
 
 
 def test_a_device_at_a_dead_bus_moves_nothing(meshed: Network) -> None:
@@ -138,10 +139,11 @@ def test_a_device_at_a_dead_bus_moves_nothing(meshed: Network) -> None:
 def test_devices_on_one_node_answer_alike_in_the_order_given(meshed: Network) -> None:
     feeder, power_flow = meshed
     points = operating_points(feeder, 3, 20.0)
-    found = linearise(power_flow, feeder.model, *points, np.array([6, 3, 5, 3]))
+    found = linearise_pq(power_flow, feeder.model, *points, np.array([6, 3, 5, 3]))
     alone = linearise(power_flow, feeder.model, *points, np.array([3]))
     np.testing.assert_array_equal(found.d_vm[..., 0], found.d_vm[..., 2])
     np.testing.assert_array_equal(found.d_loading[..., 1], found.d_loading[..., 3])
+    np.testing.assert_array_equal(found.d_vm[..., 4], found.d_vm[..., 6])
     np.testing.assert_allclose(found.d_vm[..., 1], alone.d_vm[..., 0], rtol=1e-9)
 
 
@@ -173,12 +175,13 @@ def test_a_step_without_a_solution_is_named(meshed: Network) -> None:
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(1.0, 60.0))
 def test_the_slack_power_lies_above_its_tangents(meshed: Network, seed: int, kw: float) -> None:
-    # What the optimiser relies on where it adds tangents up: losses are convex in active power.
+    # What the optimiser relies on where it adds tangents up: losses are convex in power, active and reactive.
     feeder, power_flow = meshed
     bus, rng = np.arange(2, 7), np.random.default_rng(seed)
     p_kw, q_kvar = operating_points(feeder, 1, 5.0)
-    there = p_kw.copy()
-    there[0, bus] += rng.uniform(-kw, kw, len(bus))
-    around = linearise(power_flow, feeder.model, p_kw, q_kvar, bus)
-    tangent = around.slack_p_kw[0] + around.d_slack_p[0] @ (there - p_kw)[0, bus]
-    assert power_flow.solve(there, q_kvar).slack_p_kw[0] >= tangent - 1e-6
+    moved = rng.uniform(-kw, kw, 2 * len(bus))
+    there = np.stack([p_kw, q_kvar])
+    there[:, 0, bus] += moved.reshape(2, -1)
+    around = linearise_pq(power_flow, feeder.model, p_kw, q_kvar, bus)
+    tangent = around.slack_p_kw[0] + around.d_slack_p[0] @ moved
+    assert power_flow.solve(*there).slack_p_kw[0] >= tangent - 1e-6

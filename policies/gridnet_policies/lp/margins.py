@@ -35,7 +35,7 @@ class Key(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """`slope @ p_kw <= bound_percent`, softened; `slope` (devices,) percent per kW."""
+    """`slope @ controls <= bound_percent`, softened; `slope` (controls,) percent per kW or kvar."""
 
     key: Key
     slope: Floats
@@ -50,10 +50,10 @@ def margins(limits: NetworkLimits, vm_pu: Floats, loading_percent: Floats) -> Fl
     return np.hstack([under, over, loading_percent - limits.percent])
 
 
-def predicted(limits: NetworkLimits, around: Sensitivity, moved_kw: Floats) -> Floats:
-    """The margins that the sensitivities expect when devices move by `moved_kw` (steps, devices)."""
-    vm = around.vm_pu + np.einsum("tbd,td->tb", around.d_vm, moved_kw)
-    loading = around.loading_percent + np.einsum("tbd,td->tb", around.d_loading, moved_kw)
+def predicted(limits: NetworkLimits, around: Sensitivity, moved: Floats) -> Floats:
+    """The margins that the sensitivities expect when controls move by `moved` (steps, controls) kW and kvar."""
+    vm = around.vm_pu + np.matvec(around.d_vm, moved)
+    loading = around.loading_percent + np.matvec(around.d_loading, moved)
     return margins(limits, vm, np.abs(loading))
 
 
@@ -86,8 +86,8 @@ def broken_limits(limits: NetworkLimits, margin: Floats) -> Iterator[Key]:
                     yield Key(kind, int(step), int(column))
 
 
-def cuts_of(limits: NetworkLimits, around: Sensitivity, p_kw: Floats, key: Key) -> tuple[Cut, ...]:
-    """The linear form of one limit around the operating point with devices at `p_kw` (steps, devices).
+def cuts_of(limits: NetworkLimits, around: Sensitivity, controls: Floats, key: Key) -> tuple[Cut, ...]:
+    """The linear form of one limit around the operating point with `controls` (steps, controls).
 
     A loading gives two cuts: the tangent of the current's magnitude, and the same current turned around. Without the
     second, power that is turned from export to import would seem to unload a line for ever.
@@ -95,8 +95,8 @@ def cuts_of(limits: NetworkLimits, around: Sensitivity, p_kw: Floats, key: Key) 
     kind, step, column = key
     if kind == "loading":
         slope, limit = around.d_loading[step, column], limits.percent[column]
-        ahead = around.loading_percent[step, column] - slope @ p_kw[step]
+        ahead = around.loading_percent[step, column] - slope @ controls[step]
         return Cut(key, slope, float(limit - ahead)), Cut(key, -slope, float(limit + ahead))
     sign, limit = (100.0, limits.vm_max_pu[column]) if kind == "vm_max" else (-100.0, limits.vm_min_pu[column])
     slope = sign * around.d_vm[step, column]
-    return (Cut(key, slope, float(sign * (limit - around.vm_pu[step, column]) + slope @ p_kw[step])),)
+    return (Cut(key, slope, float(sign * (limit - around.vm_pu[step, column]) + slope @ controls[step])),)

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from gridnet.errors import PowerFlowDiverged
 from gridnet.simulate import State, step
+from gridnet_policies.lp.engine import Solution
 from gridnet_policies.lp.margins import margins, tolerances, worst_by_kind
-from gridnet_policies.lp.model import Solution
-from gridnet_policies.lp.programme import EXCESS_EUR_PER_PERCENT_H
+from gridnet_policies.lp.ranges import EXCESS_EUR_PER_PERCENT_H
 from gridnet_policies.lp.task import Task
 
 Floats = NDArray[np.float64]
 
 Limit = Literal["vm_min_pu", "vm_max_pu", "line_percent", "trafo_percent"]
-Status = Literal["optimal", "limits_exceeded", "unsettled"]
+Status = Literal["optimal", "limits_exceeded", "unsettled", "time_out"]
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,22 @@ class Plan:
     """A schedule over `[start, start + steps)`.
 
     `status` is `optimal`: all limits kept and the cost settled; `limits_exceeded`: some limit can't be kept, see
-    `violations`; `unsettled`: all limits kept, yet the cost still moved in the last round.
+    `violations`; `unsettled`: all limits kept, yet the cost still moved in the last round; `time_out`: the time given did not
+    suffice, and this is the best schedule found by then, at worst the one in which batteries rest.
     """
 
     status: Status
     start: int
     p_kw: Floats
     """(steps, devices) batteries then PV."""
+    q_kvar: Floats
+    """(steps, devices)"""
     soc: Floats
     """(steps + 1, batteries) state of charge 0-1 before each step, and at the end."""
     cost_eur: float
     """By the AC power flow and the account of `gridnet.tariff`."""
     objective_eur: float
-    """Of the last programme, excess priced. Where no price is negative its loss tangents lie below the true losses, so
-    that `cost_eur - objective_eur` bounds how far the plan may be from the best one."""
+    """Of the last programme, excess priced; NaN where the time did not suffice for one."""
     rounds: int
     violations: tuple[Violation, ...]
 
@@ -61,6 +63,7 @@ class Checked(NamedTuple):
     """One schedule under the AC power flow."""
 
     p_kw: Floats
+    q_kvar: Floats
     soc: Floats
     cost_eur: float
     margin: Floats
@@ -78,7 +81,7 @@ def check(task: Task, solution: Solution) -> Checked:
     fleet = task.params.fleet
     soc = np.vstack([task.soc, solution.stored_kwh / fleet.e_kwh])
     asked = np.zeros((task.steps, 2, fleet.devices))
-    asked[:, 0] = solution.p_kw
+    asked[:, 0], asked[:, 1] = solution.p_kw, solution.q_kvar
     state = State(np.arange(task.start, task.start + task.steps), np.ascontiguousarray(soc[:-1]))
     after, moved = step(state, asked, task.params)
     if not moved.converged.all():
@@ -87,7 +90,8 @@ def check(task: Task, solution: Solution) -> Checked:
     margin = margins(task.limits, moved.vm_pu, moved.loading_percent)
     excess = float(worst_by_kind(task.limits, margin).sum()) * fleet.dt_h
     cost = task.cost_eur(moved.slack_p_kw, moved.done[:, 0], after.soc[-1])
-    return Checked(solution.p_kw, soc, cost, margin, cost + excess * EXCESS_EUR_PER_PERCENT_H, excess == 0.0)
+    priced = cost + excess * EXCESS_EUR_PER_PERCENT_H
+    return Checked(solution.p_kw, solution.q_kvar, soc, cost, margin, priced, excess == 0.0)
 
 
 def violations(task: Task, margin: Floats) -> tuple[Violation, ...]:

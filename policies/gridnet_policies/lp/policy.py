@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 class PerfectForesightLp:
     """Plans the whole run at once with the true series, then plays the plan: a `gridnet_policies.policy.Policy`.
 
-    Active power only: reactive power stays 0. Batteries start at the scenario's `battery.soc_start`; `plan` holds the
+    Batteries start at the scenario's `battery.soc_start`; `plan` holds the
     last plan, with its status, its cost and the limits it could not keep.
     """
 
@@ -43,7 +43,7 @@ class PerfectForesightLp:
         plan = make_plan(task)
         batteries = case.fleet.batteries
         setpoints = np.zeros((steps, 2, case.fleet.devices))
-        setpoints[:, 0] = plan.p_kw
+        setpoints[:, 0], setpoints[:, 1] = plan.p_kw, plan.q_kvar
         uncurtailed = plan.p_kw[:, batteries:] >= task.pv_available_kw
         setpoints[:, 0, batteries:][uncurtailed] = UNCURTAILED_KW
         self.plan, self._setpoints = plan, setpoints

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnet.linear import Sensitivity, linearise
+from gridnet.linear import Sensitivity, linearise, linearise_pq
+from gridnet_policies.lp.engine import Engine, Solution, Tangent
+from gridnet_policies.lp.highs_engine import HighsEngine
 from gridnet_policies.lp.margins import Key, broken_limits, cuts_of, margins, predicted
-from gridnet_policies.lp.model import ScheduleModel, Solution
 from gridnet_policies.lp.plan import Checked, Plan, Status, check, violations
+from gridnet_policies.lp.reactive import least_losses_kvar
+from gridnet_policies.lp.search import cheapest_between
 from gridnet_policies.lp.task import Task
 
 Floats = NDArray[np.float64]
@@ -27,61 +33,97 @@ STANDSTILL = 2e-4
 """Share of the cost below which what a round gains is not worth another round."""
 
 
-def make_plan(task: Task) -> Plan:
-    """The cheapest schedule found, checked by AC power flow.
+def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_limit_s: float | None = None) -> Plan:
+    """The cheapest schedule found, checked by AC power flow; `time_limit_s` bounds the solver's time, not the last check's.
 
     Raises `PowerFlowDiverged` where the power flow has no solution, at idle or at a schedule.
     """
-    model, p_kw, last_eur = ScheduleModel(task), task.idle_p_kw, np.inf
-    tried: list[Checked] = []
-    for _ in range(ROUNDS):
-        around = _linearise(task, p_kw)
-        model.follow_losses(around, p_kw)
-        solution = _solve_within(task, model, around, p_kw)
-        now = check(task, solution)
-        tried.append(now)
-        gap, moved = abs(now.priced_eur - solution.objective_eur), abs(now.priced_eur - last_eur)
-        scale = max(abs(now.priced_eur), _turnover_eur(task, around) / 10)
-        agreed, settled = gap <= SETTLED * scale, min(gap, moved) <= SETTLED * scale
+    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+    programme, schedule = engine(task), _at_rest(task)
+    around = operating_point(task, schedule.controls)
+    if task.reactive:
+        schedule = schedule._replace(q_kvar=least_losses_kvar(task, around, schedule.q_kvar))
+        programme.centre(schedule.q_kvar)
+        around = operating_point(task, schedule.controls)
+    best, point = check(task, schedule), schedule
+    status: Status = "unsettled"
+    objective_eur, number = np.nan, 0
+    for number in range(1, ROUNDS + 1):
+        programme.follow(tangent_at(around, point.controls))
+        solution = _solve_within(task, programme, around, point.controls, deadline)
+        if solution is None:
+            return _plan(task, "time_out", best, np.nan, number)
+        last_eur, objective_eur = best.priced_eur, solution.objective_eur
+        # From idle the first solution is reached at one go: on the way there nothing is known of limits yet.
+        reached, now = cheapest_between(task, schedule, solution) if number > 1 else (solution, check(task, solution))
+        point = solution
+        if now.priced_eur < last_eur or number == 1:
+            schedule, best, point = reached, now, reached
+        gap, moved = abs(best.priced_eur - objective_eur), abs(last_eur - best.priced_eur)
+        scale = max(abs(best.priced_eur), _turnover_eur(task, around) / 10)
+        status = "optimal" if min(gap, moved) <= SETTLED * scale else "unsettled"
         # A limit still broken may yet be kept by the next round, unless the programme itself has given it up.
-        if agreed or (moved <= STANDSTILL * scale and now.keeps_limits):
+        if gap <= SETTLED * scale or (number > 1 and moved <= STANDSTILL * scale and best.keeps_limits):
             break
-        p_kw, last_eur = now.p_kw, now.priced_eur
-    best = min(tried, key=lambda each: each.priced_eur)
-    status: Status = "limits_exceeded" if not best.keeps_limits else "optimal" if settled else "unsettled"
+        around = operating_point(task, point.controls)
+    return _plan(task, status if best.keeps_limits else "limits_exceeded", best, objective_eur, number)
+
+
+def operating_point(task: Task, controls: Floats) -> Sensitivity:
+    """The AC power flow and its derivatives with devices at `controls` (steps, 2 * devices)."""
+    devices, case = task.params.fleet.devices, task.case
+    p_bus, q_bus = task.injections(controls[:, :devices], controls[:, devices:])
+    solve = linearise_pq if task.reactive else linearise
+    return solve(case.power_flow, case.feeder.model, p_bus, q_bus, task.params.device_bus)
+
+
+def tangent_at(around: Sensitivity, controls: Floats) -> Tangent:
+    """The tangent of the slack power at the operating point with `controls` (steps, 2 * devices)."""
+    slope = around.d_slack_p
+    level = around.slack_p_kw - np.einsum("tc,tc->t", slope, controls[:, : slope.shape[1]])
+    return Tangent(level, slope)
+
+
+def _at_rest(task: Task) -> Solution:
+    """Batteries rest and PV gives all it can, with no reactive power."""
+    fleet = task.params.fleet
+    keep = fleet.keep ** np.arange(1, task.steps + 1)
+    return Solution(task.idle_p_kw, np.zeros_like(task.idle_p_kw), keep[:, None] * task.soc * fleet.e_kwh, np.nan)
+
+
+def _solve_within(task: Task, programme: Engine, around: Sensitivity, controls: Floats, deadline: float | None) -> Solution | None:
+    """Solves, adding the limits that the sensitivities see broken, until none is new."""
+    limits, controls = task.limits, controls[:, : around.d_slack_p.shape[1]]
+    margin = margins(limits, around.vm_pu, around.loading_percent)
+    # An upper voltage limit held in earlier rounds is held from here on as seen from here.
+    new = {key for key in programme.held if key.kind == "vm_max"} | set(broken_limits(limits, margin))
+    fresh: set[Key] = set()
+    solution = None
+    for _ in range(PASSES):
+        programme.hold(each for key in sorted(new) for each in cuts_of(limits, around, controls, key))
+        fresh |= new
+        solution = programme.solve(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        if solution is None:
+            return None
+        moved = solution.controls[:, : controls.shape[1]] - controls
+        new = set(broken_limits(limits, predicted(limits, around, moved))) - fresh
+        if not new:
+            break
+    return solution
+
+
+def _plan(task: Task, status: Status, best: Checked, objective_eur: float, rounds: int) -> Plan:
     return Plan(
         status=status,
         start=task.start,
         p_kw=best.p_kw,
+        q_kvar=best.q_kvar,
         soc=best.soc,
         cost_eur=best.cost_eur,
-        objective_eur=solution.objective_eur,
-        rounds=len(tried),
+        objective_eur=objective_eur,
+        rounds=rounds,
         violations=violations(task, best.margin),
     )
-
-
-def _linearise(task: Task, p_kw: Floats) -> Sensitivity:
-    p_bus, q_bus = task.injections(p_kw)
-    case = task.case
-    return linearise(case.power_flow, case.feeder.model, p_bus, q_bus, task.params.device_bus)
-
-
-def _solve_within(task: Task, model: ScheduleModel, around: Sensitivity, p_kw: Floats) -> Solution:
-    """Solves, adding the limits that the sensitivities see broken, until none is new."""
-    limits = task.limits
-    margin = margins(limits, around.vm_pu, around.loading_percent)
-    # An upper voltage limit held in earlier rounds is held from here on as seen from here.
-    new = {key for key in model.held if key.kind == "vm_max"} | set(broken_limits(limits, margin))
-    fresh: set[Key] = set()
-    for _ in range(PASSES):
-        model.hold(each for key in sorted(new) for each in cuts_of(limits, around, p_kw, key))
-        fresh |= new
-        solution = model.solve()
-        new = set(broken_limits(limits, predicted(limits, around, solution.p_kw - p_kw))) - fresh
-        if not new:
-            break
-    return solution
 
 
 def _turnover_eur(task: Task, around: Sensitivity) -> float:

@@ -32,6 +32,10 @@ class Task:
     steps: int
     soc: Floats
     """(batteries,) state of charge 0-1 at the start."""
+    reactive: bool = True
+    """Whether inverters may give and take reactive power."""
+    reached_kw: float = 0.0
+    """Highest import of the run before `start`: a charge on the peak counts what lies above it."""
 
     @property
     def run(self) -> slice:
@@ -67,13 +71,14 @@ class Task:
         """(steps, devices) batteries rest, PV gives all it can."""
         return np.hstack([np.zeros((self.steps, self.params.fleet.batteries)), self.pv_available_kw])
 
-    def injections(self, p_kw: Floats) -> tuple[Floats, Floats]:
-        """Power at buses, p and q (steps, buses), with devices at `p_kw` (steps, devices) and no reactive power."""
+    def injections(self, p_kw: Floats, q_kvar: Floats) -> tuple[Floats, Floats]:
+        """Power at buses, p and q (steps, buses), with devices at `p_kw` and `q_kvar` (steps, devices)."""
         params = self.params
         p_bus, q_bus = np.zeros((params.buses, self.steps)), np.zeros((params.buses, self.steps))
         np.add.at(p_bus, params.load_bus, params.load_p_kw[self.run].T)
         np.add.at(q_bus, params.load_bus, params.load_q_kvar[self.run].T)
         np.add.at(p_bus, params.device_bus, p_kw.T)
+        np.add.at(q_bus, params.device_bus, q_kvar.T)
         return np.ascontiguousarray(p_bus.T), np.ascontiguousarray(q_bus.T)
 
     def cost_eur(self, slack_p_kw: Floats, p_kw: Floats, soc_end: Floats) -> float:
@@ -84,7 +89,8 @@ class Task:
         fleet = self.params.fleet
         gained_kwh = float((soc_end - self.soc) @ fleet.e_kwh)
         running = running_cost_eur(self.prices, fleet.dt_h, self.start, slack_p_kw, p_kw[:, : fleet.batteries])
-        return running + self.stored.cost_eur(gained_kwh)
+        below_kw = max(0.0, self.reached_kw - float(slack_p_kw.max(initial=0.0)))
+        return running + self.prices.peak_eur_per_kw * below_kw + self.stored.cost_eur(gained_kwh)
 
 
 def make_task(case: Case, start: int, steps: int) -> Task:

@@ -226,7 +226,8 @@ def test_a_limit_that_curtailment_keeps_is_kept_and_just_kept() -> None:
 
 def test_a_limit_that_nothing_keeps_is_reported_and_kept_as_well_as_can_be() -> None:
     street = Street([100, 100], [0, 20], [0, 0], {"soc_start": 0.5}, limits={"line_percent": 4.0})
-    plan = plan_of(case_of(street))
+    case = case_of(street)
+    plan = make_plan(replace(make_task(case, 0, 2), reactive=False))
     assert plan.status == "limits_exceeded"
     assert plan.p_kw[1, BATTERY] == pytest.approx(10.0, abs=1e-6)
     [feeding] = [each for each in plan.violations if each.element == "line 0"]
