@@ -1,5 +1,6 @@
 # make run     set up and run the main job on the embedded default
 # make test    set up and run every check and test
+# make conformance   run the tests that take minutes
 # make clean   remove everything the other targets made
 #
 # Needs Python 3.11 or newer with venv. Another interpreter: make PYTHON=python3.12 test
@@ -17,7 +18,7 @@ ifneq ($(shell test -e $(BIN)/python && cat $(VENV)/.made-in 2>/dev/null),$(CURD
 .PHONY: $(VENV)/.made-in
 endif
 
-.PHONY: run test clean
+.PHONY: run test conformance clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.ready
@@ -28,6 +29,9 @@ test: $(VENV)/.ready-to-test
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+conformance: $(VENV)/.ready-to-test
+	$(BIN)/python -m pytest -m conformance
 
 clean:
 	rm -rf $(VENV) build dist report .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -131,6 +131,15 @@ class Tariff(_Part):
     """Optional charge on the highest import of a run, as the mean over one step."""
 
 
+ForecastMethodName = Literal["climatology", "persistence", "boosted"]
+
+
+class Forecast(_Part):
+    """How load and PV ahead are forecast (see `gridnet.forecast.forecaster`): one method for every policy."""
+
+    method: ForecastMethodName = "climatology"
+
+
 class SeriesFile(_Part):
     """A user's own series: tidy CSV or Parquet (see `gridnet.series.tidy`)."""
 
@@ -165,6 +174,7 @@ class Scenario(_Part):
     battery: BatteryModel = BatteryModel()
     inverter: InverterModel = InverterModel()
     tariff: Tariff = Tariff()
+    forecast: Forecast = Forecast()
     series: SeriesFiles = SeriesFiles()
 
     def fingerprint(self) -> str:

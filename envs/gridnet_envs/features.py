@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.case import Case
-from gridnet.series import forecast
+from gridnet.forecast.forecaster import hourly_totals
+from gridnet.forecast.published import known_prices
 from gridnet.tariff import Prices
 from gridnet_envs.slots import BOUND, FORECAST_HOURS, SERIES_SLOTS
 
@@ -21,17 +22,14 @@ def series_features(case: Case, prices: Prices) -> Float32s:
     Load and PV are seen up to and including the step itself; forecasts and prices as known at its start.
     """
     load_kw, pv_kw = case.series.load_p_kw.sum(axis=1), case.series.pv_p_kw.sum(axis=1)
-    ahead_kw = forecast.hourly_forecasts(load_kw, FORECAST_HOURS, forecast.LOAD) + forecast.hourly_forecasts(
-        pv_kw, FORECAST_HOURS, forecast.PV
-    )
     spot = case.series.price_eur_per_mwh
-    known = forecast.known_prices(spot, case.clock, FORECAST_HOURS)
+    known = known_prices(spot, case.clock, FORECAST_HOURS)
     mean = known.hourly.mean(axis=1)
     power_kw = reference_power_kw(case)
     values = {
         **_calendar(case),
         "surplus": (load_kw + pv_kw) / power_kw,
-        "surplus_forecast": ahead_kw / power_kw,
+        "surplus_forecast": hourly_totals(case, FORECAST_HOURS) / power_kw,
         "spot": spot - mean,
         "spot_ahead": known.hourly - mean[:, None],
         "spot_mean": mean,

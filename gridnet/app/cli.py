@@ -6,8 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from gridnet.app.outputs import file_faults, write_json
-from gridnet.errors import GridnetError, InputError
+from gridnet.errors import GridnetError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,20 +33,25 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("scenario", help="describe one scenario")
     one.add_argument("scenario", metavar="SCENARIO", help="a shipped name or a TOML file")
     one.set_defaults(command=_scenario)
-    _add_bench(commands.add_parser("bench", help="compare policies on held-out weeks, or measure speed"))
+    _add_bench(commands.add_parser("bench", help="compare policies on held-out weeks, or measure speed or forecasts"))
     _add_train(commands.add_parser("train", help="train a policy with stable-baselines3"))
     return top
 
 
 def _add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("scenario", metavar="SCENARIO", nargs="?", default="rural1", help="a shipped name or a TOML file (rural1)")
-    bench.add_argument("--policies", default="no_battery,rule,rl,lp", help="names separated by commas (no_battery,rule,rl,lp)")
-    bench.add_argument("--weeks", default="seasons", help="seasons (one held-out week each), held-out (all), or numbers 0,1,..")
+    bench.add_argument("--policies", default="no_battery,rule,mpc,rl,lp", help="names separated by commas (all)")
+    bench.add_argument(
+        "--weeks", help="seasons (one held-out week each), held-out (all), or numbers 0,1,.. (seasons; forecasts: held-out)"
+    )
     bench.add_argument("--seeds", type=int, default=5, help="training seeds of the learned policy to average over (5)")
     bench.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (0)")
     bench.add_argument("--json", metavar="FILE", help="write the figures as JSON; - prints them in place of the table")
+    bench.add_argument("--dlmp", metavar="FILE", help="write the optimiser's prices by bus and step, .csv or .parquet")
     bench.add_argument("--report", metavar="DIR", help="write an HTML page with plots")
-    bench.add_argument("--speed", action="store_true", help="measure power flow, environment and learning speed instead")
+    instead = bench.add_mutually_exclusive_group()
+    instead.add_argument("--speed", action="store_true", help="measure power flow, environment and learning speed instead")
+    instead.add_argument("--forecasts", action="store_true", help="compare the methods of forecasting load and PV instead")
     bench.set_defaults(command=_bench)
 
 
@@ -79,20 +83,20 @@ def _scenario(arguments: argparse.Namespace) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
+    if arguments.weeks is None:
+        arguments.weeks = "held-out" if arguments.forecasts else "seasons"
     if arguments.speed:
-        from gridnet.app.bench.speed import measure, speed_table
+        from gridnet.app.bench.speed import bench_speed
 
-        faults = file_faults("--json", arguments.json)
-        if faults:
-            raise InputError("the figures can't be written:", faults)
-        figures = measure(_say)
-        write_json({"speed": [figure.as_json() for figure in figures]}, arguments.json)
-        if arguments.json != "-":
-            print(speed_table(figures))
-        return
-    from gridnet.app.bench.command import bench
+        bench_speed(arguments, _say)
+    elif arguments.forecasts:
+        from gridnet.app.bench.forecasts import bench_forecasts
 
-    bench(arguments, _say)
+        bench_forecasts(arguments, _say)
+    else:
+        from gridnet.app.bench.command import bench
+
+        bench(arguments, _say)
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pandas as pd
 
 from gridnet.errors import Fault, InputError
 
@@ -45,10 +48,23 @@ def write_json(content: dict[str, object], target: str | None) -> None:
     if target == STANDARD_OUTPUT:
         sys.stdout.write(text)
         return
+    _write_whole(Path(target), lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def write_table(table: pd.DataFrame, target: str) -> None:
+    """`table` to a file, whole or not at all: Parquet where the name ends so, else CSV with four decimals and UTC times.
+    Raises `InputError`."""
     path = Path(target)
+    if path.suffix == ".parquet":
+        _write_whole(path, lambda beside: table.to_parquet(beside, index=False))
+    else:
+        _write_whole(path, lambda beside: table.to_csv(beside, index=False, float_format="%.4f", date_format="%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
     beside = path.with_name(path.name + ".part")
     try:
-        beside.write_text(text, encoding="utf-8")
+        write(beside)
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from gridnet.errors import InputError
 from gridnet_policies.lp import PerfectForesightLp
+from gridnet_policies.mpc import Mpc
 from gridnet_policies.no_battery import NoBattery
 from gridnet_policies.policy import Policy
 from gridnet_policies.rl.policy import shipped, shipped_seeds
@@ -14,6 +15,7 @@ from gridnet_policies.rule import Rule
 _MAKERS: dict[str, Callable[[int], Sequence[Policy]]] = {
     "no_battery": lambda seeds: [NoBattery()],
     "rule": lambda seeds: [Rule()],
+    "mpc": lambda seeds: [Mpc()],
     "rl": shipped,
     "lp": lambda seeds: [PerfectForesightLp()],
 }

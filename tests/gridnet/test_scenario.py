@@ -204,3 +204,19 @@ def test_the_fingerprint_changes_when_two_files_change_places(tmp_path: Path) ->
     series = '[series.price]\nfile = "{}.csv"\n[series.carbon]\nfile = "{}.csv"\n'
     first = load_scenario(_written(tmp_path, MINIMAL + series.format("x", "y"))).fingerprint()
     assert load_scenario(_written(tmp_path, MINIMAL + series.format("y", "x"))).fingerprint() != first
+
+
+@pytest.mark.parametrize("method", ["climatology", "persistence", "boosted"])
+def test_a_scenario_names_its_forecast(method: str, tmp_path: Path) -> None:
+    written = _written(tmp_path, MINIMAL + f'[forecast]\nmethod = "{method}"\n')
+    assert load_scenario(written).forecast.method == method
+
+
+def test_an_unknown_forecast_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    key, got, expected = _only_fault(tmp_path, MINIMAL + '[forecast]\nmethod = "oracle"\n')
+    assert (key, got) == ("forecast.method", "'oracle'")
+    assert all(method in expected for method in ("climatology", "persistence", "boosted"))
+
+
+def test_the_forecast_is_climatology_where_none_is_named(tmp_path: Path) -> None:
+    assert load_scenario(_written(tmp_path, MINIMAL)).forecast.method == "climatology"

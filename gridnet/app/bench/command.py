@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from gridnet.app.bench.run import Outcome, Plan, run_benchmark
 from gridnet.app.bench.score import as_json
 from gridnet.app.bench.table import score_table
 from gridnet.app.bench.weeks import parse_weeks
-from gridnet.app.outputs import STANDARD_OUTPUT, file_faults, folder_faults, write_json
+from gridnet.app.outputs import STANDARD_OUTPUT, file_faults, folder_faults, write_json, write_table
 from gridnet.case import Case, load_case
 from gridnet.clock import Clock, is_held_out
 from gridnet.errors import Fault, InputError
@@ -32,7 +34,10 @@ def bench(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     case = load_case(arguments.scenario)
     plan = _plan(arguments, case.clock)
     outcome = run_benchmark(case, plan, tell)
-    content = as_json(case.scenario.name, plan.weeks, plan.seed, outcome.scores)
+    content = as_json(case.scenario.name, plan.weeks, plan.seed, outcome.scores, outcome.bound_eur)
+    if arguments.dlmp is not None:
+        tell("pricing every bus")
+        write_table(pd.concat([each.prices() for each in outcome.yardsticks]), arguments.dlmp)
     if arguments.report is not None:
         from gridnet.app.bench.report import write_report
 
@@ -58,7 +63,7 @@ def _plan(arguments: argparse.Namespace, clock: Clock) -> Plan:
         faults.append(Fault("--seeds", str(arguments.seeds), "at least 1" if most is None else f"1 to {most}: so many ship"))
     if arguments.seed < 0:
         faults.append(Fault("--seed", str(arguments.seed), "at least 0"))
-    faults += [*file_faults("--json", arguments.json), *folder_faults("--report", arguments.report)]
+    faults += [*file_faults("--json", arguments.json), *_table_faults(arguments.dlmp), *folder_faults("--report", arguments.report)]
     if faults:
         raise InputError("the benchmark can't run:", faults)
     return Plan(names, tuple(weeks), arguments.seeds, arguments.seed)
@@ -74,4 +79,11 @@ def _summary(case: Case, weeks: Sequence[int], outcome: Outcome) -> str:
         lines.append(
             f"careful: weeks {', '.join(str(week) for week in seen)} are not held out; a learned policy may have trained on them"
         )
-    return "\n".join([*lines, "", score_table(outcome.scores)])
+    lines.append(f"no schedule that keeps the limits costs less than {outcome.bound_eur:.2f} EUR (proven lower bound)")
+    return "\n".join([*lines, "", score_table(outcome.scores, outcome.bound_eur)])
+
+
+def _table_faults(target: str | None) -> list[Fault]:
+    if target == STANDARD_OUTPUT:
+        return [Fault("--dlmp", repr(target), "the name of a file, .csv or .parquet")]
+    return file_faults("--dlmp", target)

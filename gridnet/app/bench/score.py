@@ -88,10 +88,16 @@ def _interval(saving: Floats, bound: Floats, seed: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def as_json(scenario: str, weeks: Sequence[int], seed: int, scores: Mapping[str, Score]) -> dict[str, object]:
+def as_json(scenario: str, weeks: Sequence[int], seed: int, scores: Mapping[str, Score], bound_eur: float) -> dict[str, object]:
     """The benchmark's machine-readable form."""
     rounded = {name: {key: _rounded(value) for key, value in asdict(one).items()} for name, one in scores.items()}
-    return {"scenario": scenario, "weeks": list(weeks), "seed": seed, "policies": rounded}
+    return {
+        "scenario": scenario,
+        "weeks": list(weeks),
+        "seed": seed,
+        "lower_bound_eur": _rounded(bound_eur),
+        "policies": rounded,
+    }
 
 
 def _rounded(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from gridnet import simulate
 from gridnet.app.bench.table import aligned
+from gridnet.app.outputs import STANDARD_OUTPUT, file_faults, write_json
 from gridnet.case import Case, load_case
 from gridnet.dispatch import idle
+from gridnet.errors import InputError
 from gridnet.network import reference_flow
 from gridnet.scenario import NetworkSource, Scenario
 from gridnet_envs.options import Options
@@ -41,6 +44,17 @@ class Figure:
     def as_json(self) -> dict[str, object]:
         """Plain values, rounded to four digits."""
         return {key: float(f"{part:.4g}") if isinstance(part, float) else part for key, part in asdict(self).items()}
+
+
+def bench_speed(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
+    """Measures and shows: progress goes to `say`, the table to standard output. Raises `InputError` before anything is run."""
+    faults = file_faults("--json", arguments.json)
+    if faults:
+        raise InputError("the figures can't be written:", faults)
+    figures = measure(say)
+    write_json({"speed": [figure.as_json() for figure in figures]}, arguments.json)
+    if arguments.json != STANDARD_OUTPUT:
+        print(speed_table(figures))
 
 
 def measure(say: Callable[[str], None]) -> list[Figure]:

@@ -9,6 +9,7 @@ from gridnet.app.bench.score import Score
 _HEADINGS = (
     ("policy", ""),
     ("cost", "EUR"),
+    ("over bound", "EUR"),
     ("saving", "EUR"),
     ("captured", "[95 % interval]"),
     ("violations", "steps"),
@@ -21,14 +22,14 @@ _HEADINGS = (
 )
 
 
-def score_table(scores: Mapping[str, Score]) -> str:
-    """The benchmark's table, one policy a line."""
+def score_table(scores: Mapping[str, Score], bound_eur: float) -> str:
+    """The benchmark's table, one policy a line; `bound_eur` is what no schedule can cost less than."""
     rows = [[heading for heading, _ in _HEADINGS], [unit for _, unit in _HEADINGS]]
-    rows.extend(_cells(name, one) for name, one in scores.items())
+    rows.extend(_cells(name, one, bound_eur) for name, one in scores.items())
     return aligned(rows)
 
 
-def _cells(name: str, one: Score) -> list[str]:
+def _cells(name: str, one: Score, bound_eur: float) -> list[str]:
     captured = "-"
     if one.captured is not None and one.captured_ci95 is not None:
         low, high = one.captured_ci95
@@ -36,6 +37,7 @@ def _cells(name: str, one: Score) -> list[str]:
     return [
         name,
         f"{one.cost_eur:.2f}",
+        f"{one.cost_eur - bound_eur:.2f}",
         f"{one.saving_eur:.2f}",
         captured,
         f"{one.violation_steps:g}",

@@ -19,6 +19,9 @@ spot price). Where a solution does so, the direction that outweighs is kept, the
 again. That is a good schedule rather than a proven optimum; integer variables would prove it, at minutes instead of
 seconds.
 
+Reactive power stays at its centre, where losses are least, but for steps at which a limit is held. At negative prices it
+stays there too: the programme would move it only to make losses.
+
 Two engines solve the same programme: `PyomoEngine` is the readable one and the one to extend, `HighsEngine` the fast one.
 """
 
@@ -40,10 +43,10 @@ TURNS = 4
 BOTH = 1e-6
 """Above this, kW or kWh, a direction is in use."""
 
-OUTSIDE = 1e-4
-"""kVA beyond a side of the polygon that calls for that side as a row."""
+OUTSIDE = 2e-3
+"""Share of an inverter's rating beyond a side of the polygon that calls for that side as a row."""
 
-CORNERS = 3
+CORNERS = 2
 """Times that sides of the polygon are added and the programme solved again, at most."""
 
 
@@ -66,6 +69,20 @@ class Solution(NamedTuple):
     def controls(self) -> Floats:
         """(steps, 2 * devices)"""
         return np.hstack([self.p_kw, self.q_kvar])
+
+
+class ShadowPrices(NamedTuple):
+    """What the last programme's cost gains when a right side moves: its dual prices."""
+
+    slack_eur_per_kwh: Floats
+    """(steps,) of a kWh more to be drawn through the slack."""
+    stored_eur_per_kwh: Floats
+    """(steps, batteries) worth of a kWh more in store after each step."""
+    peak_eur_per_kw: Floats
+    """(steps,) each step's part in the charge on the peak."""
+    limits_eur_per_percent: dict[Key, float]
+    """Of each limit that costs something: by how much a percent more of voltage or loading would raise the cost of its step;
+    negative where it would lower it."""
 
 
 class Engine(Protocol):
@@ -92,6 +109,23 @@ class Engine(Protocol):
         Raises `Infeasible` where there is none, which the soft limits rule out.
         """
         ...
+
+    def shadow_prices(self) -> ShadowPrices:
+        """The dual prices of the last solution."""
+        ...
+
+
+def priced_limits(held: Iterable[tuple[Key, list[float]]]) -> dict[Key, float]:
+    """The price of each limit from the duals of its cuts, in the order in which they were made; 0 is left out."""
+    prices = {}
+    for key, duals in held:
+        if key.kind == "loading":
+            price = -sum(duals[::2]) + sum(duals[1::2])
+        else:
+            price = -sum(duals) if key.kind == "vm_max" else sum(duals)
+        if abs(price) > 1e-12:
+            prices[key] = price
+    return prices
 
 
 def netted(charge: Floats, discharge: Floats, efficiency: Floats) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import highspy
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +15,24 @@ Ints = NDArray[np.int32]
 
 INFINITY = highspy.kHighsInf
 
+NEGLIGIBLE = 1e-7
+"""A coefficient below this, in kW or percent per kW or kvar, is taken for 0."""
+
 
 class HighsProgramme:
     """`minimise cost @ x, lower <= x <= upper` and the rows added. One thread and a fixed seed: the same answer every time."""
 
     def __init__(self, cost: Floats, lower: Floats, upper: Floats) -> None:
         self.rows = 0
-        self._highs = highspy.Highs()
+        self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
         for option, setting in (("output_flag", False), ("threads", 1), ("random_seed", 0)):
             self._highs.setOptionValue(option, setting)
         self._no_rows = np.zeros(0, dtype=np.int32)
         self._highs.addCols(len(cost), cost, lower, upper, 0, self._no_rows, self._no_rows, np.zeros(0))
 
     def add_rows(self, lower: Floats, upper: Floats, columns: Ints, coefficients: Floats) -> Ints:
-        """Adds rows of equal length: `columns`, `coefficients` (rows, entries), zeros are left out. Gives their numbers."""
-        present = coefficients != 0
+        """Adds rows of equal length: `columns`, `coefficients` (rows, entries). Gives their numbers."""
+        present = np.abs(coefficients) > NEGLIGIBLE
         starts = np.concatenate([[0], np.cumsum(present.sum(axis=1))[:-1]]).astype(np.int32)
         entries = columns[present].astype(np.int32)
         self._highs.addRows(len(lower), lower, upper, len(entries), starts, entries, coefficients[present])
@@ -51,7 +56,8 @@ class HighsProgramme:
 
     def set_coefficients(self, row: int, columns: Ints, coefficients: Floats) -> None:
         """Sets single coefficients of one row."""
-        for column, coefficient in zip(columns.tolist(), coefficients.tolist(), strict=True):
+        kept = np.where(np.abs(coefficients) > NEGLIGIBLE, coefficients, 0.0)
+        for column, coefficient in zip(columns.tolist(), kept.tolist(), strict=True):
             self._highs.changeCoeff(row, column, coefficient)
 
     def run(self, time_limit_s: float | None) -> bool:
@@ -60,6 +66,11 @@ class HighsProgramme:
         self._highs.setOptionValue("time_limit", limit)
         self._highs.run()
         status = self._highs.getModelStatus()
+        if status not in (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kTimeLimit):
+            # A basis that has become singular with the coefficients changed under it: begin afresh.
+            self._highs.clearSolver()
+            self._highs.run()
+            status = self._highs.getModelStatus()
         if status == highspy.HighsModelStatus.kTimeLimit:
             return False
         if status != highspy.HighsModelStatus.kOptimal:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridnet_policies.lp.columns import Columns
-from gridnet_policies.lp.engine import BOTH, CORNERS, OUTSIDE, TURNS, Solution, Tangent, netted
+from gridnet_policies.lp.engine import BOTH, CORNERS, OUTSIDE, TURNS, ShadowPrices, Solution, Tangent, netted, priced_limits
 from gridnet_policies.lp.highs import INFINITY, HighsProgramme
 from gridnet_policies.lp.margins import KINDS, Cut, Key
 from gridnet_policies.lp.ranges import (
@@ -27,39 +26,35 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 
-class HeldCut(NamedTuple):
-    """A cut in the programme, and the row it stands in."""
-
-    row: int
-    cut: Cut
-
-
 class HighsEngine:
-    """An `Engine`. Steps of the plan lie in slots; here step and slot are the same."""
+    """An `Engine`. A slot holds one step of the plan, `slots` (steps,) tells which; here step and slot are the same."""
 
     def __init__(self, task: Task) -> None:
         fleet = task.params.fleet
         self.task = task
         self.columns = Columns(task.steps, fleet.batteries, fleet.devices - fleet.batteries, task.reactive)
         self.slots = np.arange(task.steps)
-        self._centre = np.zeros((task.steps, fleet.devices))
+        self.centred_kvar = np.zeros((task.steps, fleet.devices))
         self._moving, self._control, self._sign = self.columns.controls()
         self._upper = np.full(self.columns.count, INFINITY)
+        self._upper[self.columns.up] = self._upper[self.columns.down] = 0.0
+        self._shifts = np.zeros(task.steps, dtype=np.bool_)
         self.lp = HighsProgramme(self._costs(), np.zeros(self.columns.count), self._upper)
         self._bound_columns()
         self._add_balance()
         self._add_peak()
         self._add_opposites()
         self._tangents: list[tuple[Ints, Tangent]] = []
-        self._held: dict[Key, list[HeldCut]] = {}
+        self._held: dict[Key, list[int]] = {}
         self._sides: dict[tuple[int, int, int, int], int] = {}
-        self._equal = np.minimum(task.import_eur_per_kwh, task.export_eur_per_kwh) < 0
+        self._equal = np.zeros(task.steps, dtype=np.bool_)
+        self._equal[self.slots] = np.minimum(task.import_eur_per_kwh, task.export_eur_per_kwh) < 0
 
     # --- the interface of an engine --------------------------------------------------------------------------------
 
     def centre(self, q_kvar: Floats) -> None:
         """See `Engine.centre`; must come before the first tangent."""
-        self._centre = q_kvar
+        self.centred_kvar = q_kvar
         self._bound_reactive()
 
     def follow(self, tangent: Tangent) -> None:
@@ -70,8 +65,8 @@ class HighsEngine:
         rows = self.lp.add_rows(
             np.full(steps, -INFINITY),
             np.full(steps, INFINITY),
-            entries[self.slots],
-            np.hstack([ones, -ones, -self._moved(tangent.slope)]),
+            entries,
+            np.hstack([ones, -ones, -self._unshifted(tangent.slope)]),
         )
         self._tangents.append((rows, tangent))
         self._bound_tangents()
@@ -83,9 +78,9 @@ class HighsEngine:
             return
         for each in new:
             if each.key.kind == "vm_max":
-                for old in self._held.pop(each.key, []):
-                    self.lp.bound_rows(np.array([old.row], dtype=np.int32), np.array([-INFINITY]), np.array([INFINITY]))
-        slot = self.slots[[each.key.step for each in new]]
+                dropped = np.array(self._held.pop(each.key, []), dtype=np.int32)
+                self.lp.bound_rows(dropped, np.full(len(dropped), -INFINITY), np.full(len(dropped), INFINITY))
+        slot = np.array([each.key.step for each in new])
         slope = np.array([each.slope for each in new])
         bound = np.array([each.bound_percent for each in new]) - self._centred(slope, slot)
         excess = self.columns.excess[slot, [KINDS.index(each.key.kind) for each in new]]
@@ -96,7 +91,8 @@ class HighsEngine:
             np.hstack([-np.ones((len(new), 1)), self._moved(slope)]),
         )
         for row, each in zip(rows.tolist(), new, strict=True):
-            self._held.setdefault(each.key, []).append(HeldCut(row, each))
+            self._held.setdefault(each.key, []).append(row)
+        self._let_shift(np.unique(slot[~self._shifts[slot]]))
 
     @property
     def held(self) -> list[Key]:
@@ -118,9 +114,18 @@ class HighsEngine:
             self.lp.bound_columns(weaker, np.zeros(len(weaker)), np.zeros(len(weaker)))
             finished = self.lp.run(time_limit_s)
         solution = self._solution() if finished else None
+        self._duals = self.lp.duals()
         for columns in barred:
             self.lp.bound_columns(columns, np.zeros(len(columns)), self._upper[columns])
         return solution
+
+    def shadow_prices(self) -> ShadowPrices:
+        """See `Engine.shadow_prices`; in the order of slots."""
+        duals, dt = self._duals, self.task.params.fleet.dt_h
+        slack = np.sum([duals[rows] for rows, _ in self._tangents], axis=0) / dt
+        peak = -duals[self._peak] if self.task.prices.peak_eur_per_kw > 0 else np.zeros(self.task.steps)
+        held = ((key, duals[rows].tolist()) for key, rows in self._held.items())
+        return ShadowPrices(slack, -duals[self._balance], peak, priced_limits(held))
 
     # --- building -----------------------------------------------------------------------------------------------------
 
@@ -141,14 +146,13 @@ class HighsEngine:
         return cost
 
     def _bound_columns(self) -> None:
-        """Ranges of what is stored, moved and given at each step; reactive power rests until it has a centre."""
+        """Ranges of what is stored, moved and given at each step."""
         task, columns = self.task, self.columns
         lower = np.zeros(columns.count)
         lower[columns.stored[self.slots]], self._upper[columns.stored[self.slots]] = stored_range_kwh(task)
         for moved in (columns.charge, columns.discharge):
             self._upper[moved] = task.params.fleet.p_kw
         self._upper[columns.pv[self.slots]] = task.pv_available_kw
-        self._upper[columns.up] = self._upper[columns.down] = 0.0
         ranged = np.concatenate([each.ravel() for each in (columns.stored, columns.charge, columns.discharge, columns.pv)])
         self.lp.bound_columns(ranged, lower[ranged], self._upper[ranged])
 
@@ -156,8 +160,9 @@ class HighsEngine:
         columns, rating = self.columns, self.task.params.fleet.s_kva
         if not columns.up.size:
             return
-        self._upper[columns.up[self.slots]] = rating - self._centre
-        self._upper[columns.down[self.slots]] = rating + self._centre
+        shifts = (self._shifts & ~self._equal)[:, None]
+        self._upper[columns.up] = np.where(shifts, rating - self.centred_kvar, 0.0)
+        self._upper[columns.down] = np.where(shifts, rating + self.centred_kvar, 0.0)
         shifted = np.concatenate([columns.up.ravel(), columns.down.ravel()])
         self.lp.bound_columns(shifted, np.zeros(len(shifted)), self._upper[shifted])
 
@@ -217,19 +222,37 @@ class HighsEngine:
 
     def _centred(self, slope: Floats, slot: NDArray[np.int64]) -> Floats:
         """(rows,) what the centre of reactive power contributes to rows with `slope` (rows, controls) at `slot` (rows,)."""
-        devices = self._centre.shape[1]
+        devices = self.centred_kvar.shape[1]
         reactive = slope[:, devices:]
-        contributed: Floats = np.einsum("rd,rd->r", reactive, self._centre[slot][:, : reactive.shape[1]])
+        contributed: Floats = np.einsum("rd,rd->r", reactive, self.centred_kvar[slot][:, : reactive.shape[1]])
         return contributed
 
     def _bound_tangents(self) -> None:
         """All tangents hold from below; where the price may be negative the newest alone, and exactly."""
         for number, (rows, tangent) in enumerate(self._tangents):
             newest = number == len(self._tangents) - 1
-            level = tangent.level + self._centred(tangent.slope, self.slots)
+            level = tangent.level + self._centred(tangent.slope, np.arange(len(rows)))
             lower = np.where(self._equal & (not newest), -INFINITY, level)
             upper = np.where(self._equal & newest, level, INFINITY)
             self.lp.bound_rows(rows, lower, upper)
+
+    def _unshifted(self, slope: Floats) -> Floats:
+        """As `_moved` for the slope of every slot, without the columns that are held at 0: the programme stays lean."""
+        moved = self._moved(slope)
+        moved[:, moved.shape[1] - 2 * self.columns.up.shape[1] :] *= self._shifts[:, None]
+        return moved
+
+    def _let_shift(self, slots: NDArray[np.int64]) -> None:
+        """Frees the reactive power of `slots`, and puts it into their tangents."""
+        if not len(slots):
+            return
+        self._shifts[slots] = True
+        self._bound_reactive()
+        first = self._moving.shape[1] - 2 * self.columns.up.shape[1]
+        for rows, tangent in self._tangents:
+            moved = self._moved(tangent.slope[slots])
+            for slot, row in zip(slots.tolist(), moved, strict=True):
+                self.lp.set_coefficients(int(rows[slot]), self._moving[slot, first:], -row[first:])
 
     def _weaker_directions(self, values: Floats) -> Ints:
         """Of each pair of opposite columns that are both in use, the one with less."""
@@ -243,30 +266,30 @@ class HighsEngine:
         if not columns.up.size:
             return False
         batteries = fleet.batteries
-        q = self._centre + (values[columns.up] - values[columns.down])[self.slots]
-        p = np.hstack([values[columns.charge] + values[columns.discharge], values[columns.pv]])[self.slots]
+        q = self.centred_kvar + values[columns.up] - values[columns.down]
+        p = np.hstack([values[columns.charge] + values[columns.discharge], values[columns.pv]])
         reach = fleet.s_kva * REACH
         new = []
         for side, angle in enumerate(SIDES_RAD.tolist()):
-            outside = np.cos(angle) * p + np.sin(angle) * np.abs(q) > reach + OUTSIDE
-            new += [(side, t, d, 1 if q[t, d] > 0 else -1) for t, d in np.argwhere(outside).tolist()]
+            outside = np.cos(angle) * p + np.sin(angle) * np.abs(q) > reach + OUTSIDE * fleet.s_kva
+            new += [(side, slot, d, 1 if q[slot, d] > 0 else -1) for slot, d in np.argwhere(outside).tolist()]
         new = [each for each in new if each not in self._sides]
-        for side, t, d, sign in new:
-            cosine, sine, slot = np.cos(SIDES_RAD[side]), np.sin(SIDES_RAD[side]), self.slots[t]
+        for side, slot, d, sign in new:
+            cosine, sine = np.cos(SIDES_RAD[side]), np.sin(SIDES_RAD[side])
             power = [columns.charge[slot, d], columns.discharge[slot, d]] if d < batteries else [columns.pv[slot, d - batteries]]
             entries = np.array([[*power, columns.up[slot, d], columns.down[slot, d]]], dtype=np.int32)
             coefficients = np.array([[*[cosine] * len(power), sine * sign, -sine * sign]])
-            bound = np.array([reach[d] - sine * sign * self._centre[t, d]])
+            bound = np.array([reach[d] - sine * sign * self.centred_kvar[slot, d]])
             row = self.lp.add_rows(np.array([-INFINITY]), bound, entries, coefficients)
-            self._sides[side, t, d, sign] = int(row[0])
+            self._sides[side, slot, d, sign] = int(row[0])
         return bool(new)
 
     def _solution(self) -> Solution:
         values, columns, task = self.lp.values(), self.columns, self.task
-        charge, discharge = values[columns.charge[self.slots]], values[columns.discharge[self.slots]]
-        pv = np.clip(values[columns.pv[self.slots]], 0.0, task.pv_available_kw)
+        charge, discharge = values[columns.charge], values[columns.discharge]
+        pv = np.clip(values[columns.pv], 0.0, self._upper[columns.pv])
         net = netted(charge, discharge, task.params.fleet.efficiency)
-        q = self._centre.copy()
+        q = self.centred_kvar.copy()
         if columns.up.size:
-            q += values[columns.up[self.slots]] - values[columns.down[self.slots]]
-        return Solution(np.hstack([net, pv]), q, values[columns.stored[self.slots]], self.lp.objective)
+            q += values[columns.up] - values[columns.down]
+        return Solution(np.hstack([net, pv]), q, values[columns.stored], self.lp.objective)

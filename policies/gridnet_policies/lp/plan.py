@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gridnet.errors import PowerFlowDiverged
 from gridnet.simulate import State, step
-from gridnet_policies.lp.engine import Solution
+from gridnet_policies.lp.engine import ShadowPrices, Solution
 from gridnet_policies.lp.margins import margins, tolerances, worst_by_kind
 from gridnet_policies.lp.ranges import EXCESS_EUR_PER_PERCENT_H
 from gridnet_policies.lp.task import Task
@@ -56,6 +56,8 @@ class Plan:
     objective_eur: float
     """Of the last programme, excess priced; NaN where the time did not suffice for one."""
     rounds: int
+    shadow: ShadowPrices | None
+    """Of the last programme; None where the time did not suffice for one."""
     violations: tuple[Violation, ...]
 
 

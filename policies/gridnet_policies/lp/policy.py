@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.case import Case
 from gridnet.dispatch import UNCURTAILED_KW
 from gridnet.errors import InputError
+from gridnet_policies.lp.plan import Plan
+from gridnet_policies.lp.rounds import make_plan
 from gridnet_policies.lp.task import make_task
-
-if TYPE_CHECKING:
-    from gridnet_policies.lp.plan import Plan
 
 Floats = NDArray[np.float64]
 
@@ -36,9 +33,6 @@ class PerfectForesightLp:
 
         Raises `InputError` where they leave the series, `PowerFlowDiverged` where the network can't carry its loads.
         """
-        # Imported here because Pyomo takes a second to load and only a planner needs it.
-        from gridnet_policies.lp.rounds import make_plan
-
         task = make_task(case, start, steps)
         plan = make_plan(task)
         batteries = case.fleet.batteries

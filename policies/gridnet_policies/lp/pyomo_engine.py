@@ -20,7 +20,7 @@ from pyomo.contrib.solver.solvers.highs import Highs
 from pyomo.core.expr import LinearExpression
 
 from gridnet.errors import Infeasible
-from gridnet_policies.lp.engine import BOTH, CORNERS, OUTSIDE, TURNS, Solution, Tangent, netted
+from gridnet_policies.lp.engine import BOTH, CORNERS, OUTSIDE, TURNS, ShadowPrices, Solution, Tangent, netted, priced_limits
 from gridnet_policies.lp.margins import Cut, Key
 from gridnet_policies.lp.pyomo_programme import build_programme, opposite_pairs
 from gridnet_policies.lp.reactive import REACH, SIDES_RAD
@@ -43,8 +43,10 @@ class PyomoEngine:
         self._equal = np.minimum(task.import_eur_per_kwh, task.export_eur_per_kwh) < 0
         self._centre = np.zeros((task.steps, task.params.fleet.devices))
         self._newest: list[Any] = []
+        self._tangents: list[tuple[int, Any]] = []
         self._held: dict[Key, list[Any]] = {}
         self._sides: set[tuple[int, int, int, int]] = set()
+        self._shifts: set[int] = set()
         self._solver = _solver(self.model)
 
     def add(self, expression: Any) -> None:
@@ -54,11 +56,6 @@ class PyomoEngine:
     def centre(self, q_kvar: Floats) -> None:
         """See `Engine.centre`; must come before the first tangent."""
         self._centre = q_kvar
-        rating = self.task.params.fleet.s_kva
-        for (t, d), up in self.model.up.items():
-            up.setub(float(rating[d] - q_kvar[t, d]))
-            self.model.down[t, d].setub(float(rating[d] + q_kvar[t, d]))
-        self._solver.update_variables([*self.model.up.values(), *self.model.down.values()])
 
     def follow(self, tangent: Tangent) -> None:
         """See `Engine.follow`."""
@@ -74,7 +71,8 @@ class PyomoEngine:
                 rows.append((level, body, None))
         self._drop(self._newest)
         self._newest = self._add(exact)
-        self._add(rows)
+        self._tangents += zip(np.flatnonzero(self._equal).tolist(), self._newest, strict=True)
+        self._tangents += zip(np.flatnonzero(~self._equal).tolist(), self._add(rows), strict=True)
 
     def hold(self, cuts: Iterable[Cut]) -> None:
         """See `Engine.hold`."""
@@ -87,6 +85,7 @@ class PyomoEngine:
             rows.append((None, body, each.bound_percent - offset))
         for row, each in zip(self._add(rows), new, strict=True):
             self._held.setdefault(each.key, []).append(row)
+        self._let_shift({each.key.step for each in new})
 
     @property
     def held(self) -> list[Key]:
@@ -109,8 +108,22 @@ class PyomoEngine:
             self._bar(weaker, True)
             objective_eur = self._run()
         solution = None if objective_eur is None else self._solution(objective_eur)
+        self._duals = {} if objective_eur is None else self._loader.get_duals()
         self._bar(barred, False)
         return solution
+
+    def shadow_prices(self) -> ShadowPrices:
+        """See `Engine.shadow_prices`."""
+        dual, dt, fleet = self._duals, self.task.params.fleet.dt_h, self.task.params.fleet
+        slack = np.zeros(self.task.steps)
+        for t, row in self._tangents:
+            slack[t] += dual.get(row, 0.0) / dt
+        stored = np.array([-dual[row] for row in self.model.balance.values()]).reshape(self.task.steps, fleet.batteries)
+        peak = np.zeros(self.task.steps)
+        if self.task.prices.peak_eur_per_kw > 0:
+            peak = np.array([-dual[row] for row in self.model.highest.values()])
+        held = ((key, [dual[row] for row in rows]) for key, rows in self._held.items())
+        return ShadowPrices(slack, stored, peak, priced_limits(held))
 
     def _controls(self, t: int, slope: Floats) -> tuple[Terms, float]:
         """`slope @ controls` at step `t` as terms over the variables, and the part of it that the centre contributes."""
@@ -125,6 +138,19 @@ class PyomoEngine:
             terms += [(each, m.up[t, d]), (-each, m.down[t, d])]
         return terms, float(slope[fleet.devices :] @ self._centre[t, : len(reactive)])
 
+    def _let_shift(self, steps: set[int]) -> None:
+        """Frees the reactive power of `steps`. Where no limit is held the centre is best, and it stays there."""
+        rating, freed = self.task.params.fleet.s_kva, []
+        for t in sorted(steps - self._shifts - set(np.flatnonzero(self._equal).tolist())):
+            for d in self.model.d:
+                up, down = self.model.up[t, d], self.model.down[t, d]
+                up.setub(float(rating[d] - self._centre[t, d]))
+                down.setub(float(rating[d] + self._centre[t, d]))
+                freed += [up, down]
+        self._shifts |= steps
+        if freed:
+            self._solver.update_variables(freed)
+
     def _add_sides(self) -> bool:
         """Adds the sides of inverters' polygons that the solution lies outside of; False where there are none."""
         m, fleet = self.model, self.task.params.fleet
@@ -136,7 +162,7 @@ class PyomoEngine:
             p = sum(each.value for each in power)
             for side, angle in enumerate(SIDES_RAD.tolist()):
                 cosine, sine, name = np.cos(angle), np.sin(angle), (side, t, d, 1 if q > 0 else -1)
-                if cosine * p + sine * abs(q) > fleet.s_kva[d] * REACH + OUTSIDE and name not in self._sides:
+                if cosine * p + sine * abs(q) > fleet.s_kva[d] * (REACH + OUTSIDE) and name not in self._sides:
                     self._sides.add(name)
                     turn = sine * name[3]
                     body = _sum([*((cosine, each) for each in power), (turn, up), (-turn, down)])
@@ -153,7 +179,8 @@ class PyomoEngine:
             raise Infeasible(
                 f"HiGHS found no schedule ({found.termination_condition.name}); check prices and device ratings for extreme values"
             )
-        found.solution_loader.load_vars()
+        self._loader = found.solution_loader
+        self._loader.load_vars()
         return float(found.incumbent_objective)
 
     def _bar(self, variables: list[Any], barred: bool) -> None:
@@ -182,7 +209,8 @@ class PyomoEngine:
 
     def _add(self, rows: list[_Row]) -> list[Any]:
         added = [self.model.rows.add(row) for row in rows]
-        self._solver.add_constraints(added)
+        if added:
+            self._solver.add_constraints(added)
         return added
 
     def _drop(self, rows: list[Any]) -> None:

@@ -27,7 +27,7 @@ def build_programme(task: Task) -> Any:
     |---|---|---|
     | `charge`, `discharge`, `stored` | step, battery | kW, kW, kWh after the step |
     | `pv` | step, plant, where the sun shines | kW |
-    | `up`, `down` | step, device, in a reactive task | kvar above and below the centre; 0 until there is one |
+    | `up`, `down` | step, device, in a reactive task | kvar above and below the centre; 0 while no limit is held |
     | `imported`, `exported` | step | kW |
     | `excess` | step, kind of limit | percent |
     | `peak`, `gained`, `missing` | | kW above what was reached; kWh |

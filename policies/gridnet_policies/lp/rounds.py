@@ -12,7 +12,7 @@ from gridnet.linear import Sensitivity, linearise, linearise_pq
 from gridnet_policies.lp.engine import Engine, Solution, Tangent
 from gridnet_policies.lp.highs_engine import HighsEngine
 from gridnet_policies.lp.margins import Key, broken_limits, cuts_of, margins, predicted
-from gridnet_policies.lp.plan import Checked, Plan, Status, check, violations
+from gridnet_policies.lp.plan import Plan, Status, check, violations
 from gridnet_policies.lp.reactive import least_losses_kvar
 from gridnet_policies.lp.search import cheapest_between
 from gridnet_policies.lp.task import Task
@@ -29,7 +29,7 @@ one step breaks it at another, and that shows without a new power flow."""
 SETTLED = 1e-3
 """Share of the cost within which plan and programme agree, or two rounds do, in an optimal plan."""
 
-STANDSTILL = 2e-4
+STANDSTILL = 5e-4
 """Share of the cost below which what a round gains is not worth another round."""
 
 
@@ -47,13 +47,13 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
         around = operating_point(task, schedule.controls)
     best, point = check(task, schedule), schedule
     status: Status = "unsettled"
-    objective_eur, number = np.nan, 0
+    objective_eur, number, shadow = np.nan, 0, None
     for number in range(1, ROUNDS + 1):
-        programme.follow(tangent_at(around, point.controls))
         solution = _solve_within(task, programme, around, point.controls, deadline)
         if solution is None:
-            return _plan(task, "time_out", best, np.nan, number)
-        last_eur, objective_eur = best.priced_eur, solution.objective_eur
+            status, objective_eur, shadow = "time_out", np.nan, None
+            break
+        last_eur, objective_eur, shadow = best.priced_eur, solution.objective_eur, programme.shadow_prices()
         # From idle the first solution is reached at one go: on the way there nothing is known of limits yet.
         reached, now = cheapest_between(task, schedule, solution) if number > 1 else (solution, check(task, solution))
         point = solution
@@ -66,7 +66,20 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
         if gap <= SETTLED * scale or (number > 1 and moved <= STANDSTILL * scale and best.keeps_limits):
             break
         around = operating_point(task, point.controls)
-    return _plan(task, status if best.keeps_limits else "limits_exceeded", best, objective_eur, number)
+    if not best.keeps_limits and status != "time_out":
+        status = "limits_exceeded"
+    return Plan(
+        status=status,
+        start=task.start,
+        p_kw=best.p_kw,
+        q_kvar=best.q_kvar,
+        soc=best.soc,
+        cost_eur=best.cost_eur,
+        objective_eur=objective_eur,
+        rounds=number,
+        shadow=shadow,
+        violations=violations(task, best.margin),
+    )
 
 
 def operating_point(task: Task, controls: Floats) -> Sensitivity:
@@ -92,15 +105,17 @@ def _at_rest(task: Task) -> Solution:
 
 
 def _solve_within(task: Task, programme: Engine, around: Sensitivity, controls: Floats, deadline: float | None) -> Solution | None:
-    """Solves, adding the limits that the sensitivities see broken, until none is new."""
-    limits, controls = task.limits, controls[:, : around.d_slack_p.shape[1]]
+    """Solves with the tangent at the operating point, adding the limits that the sensitivities see broken, until none is new."""
+    limits, tangent, controls = task.limits, tangent_at(around, controls), controls[:, : around.d_slack_p.shape[1]]
     margin = margins(limits, around.vm_pu, around.loading_percent)
     # An upper voltage limit held in earlier rounds is held from here on as seen from here.
     new = {key for key in programme.held if key.kind == "vm_max"} | set(broken_limits(limits, margin))
     fresh: set[Key] = set()
     solution = None
-    for _ in range(PASSES):
+    for number in range(PASSES):
         programme.hold(each for key in sorted(new) for each in cuts_of(limits, around, controls, key))
+        if number == 0:
+            programme.follow(tangent)
         fresh |= new
         solution = programme.solve(None if deadline is None else max(0.0, deadline - time.monotonic()))
         if solution is None:
@@ -110,20 +125,6 @@ def _solve_within(task: Task, programme: Engine, around: Sensitivity, controls: 
         if not new:
             break
     return solution
-
-
-def _plan(task: Task, status: Status, best: Checked, objective_eur: float, rounds: int) -> Plan:
-    return Plan(
-        status=status,
-        start=task.start,
-        p_kw=best.p_kw,
-        q_kvar=best.q_kvar,
-        soc=best.soc,
-        cost_eur=best.cost_eur,
-        objective_eur=objective_eur,
-        rounds=rounds,
-        violations=violations(task, best.margin),
-    )
 
 
 def _turnover_eur(task: Task, around: Sensitivity) -> float:

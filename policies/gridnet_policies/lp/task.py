@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -70,6 +70,12 @@ class Task:
     def idle_p_kw(self) -> Floats:
         """(steps, devices) batteries rest, PV gives all it can."""
         return np.hstack([np.zeros((self.steps, self.params.fleet.batteries)), self.pv_available_kw])
+
+    def of_steps(self, steps: NDArray[np.int64]) -> Task:
+        """The same devices and network at some steps of the plan, (steps,), in the order given: for what looks at each alone."""
+        here, params = self.start + steps, self.params
+        some = params._replace(load_p_kw=params.load_p_kw[here], load_q_kvar=params.load_q_kvar[here], pv_p_kw=params.pv_p_kw[here])
+        return replace(self, params=some, start=0, steps=len(steps))
 
     def injections(self, p_kw: Floats, q_kvar: Floats) -> tuple[Floats, Floats]:
         """Power at buses, p and q (steps, buses), with devices at `p_kw` and `q_kvar` (steps, devices)."""

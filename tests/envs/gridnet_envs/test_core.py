@@ -15,7 +15,8 @@ from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_DAY, STEPS_PER_WEEK, split_of
 from gridnet.dispatch import idle
 from gridnet.errors import InputError
-from gridnet.scenario import Limits, Tariff
+from gridnet.forecast.forecaster import hourly_totals
+from gridnet.scenario import Forecast, Limits, Tariff
 from gridnet.simulate import State
 from gridnet.simulate import step as simulate_step
 from gridnet_envs.core import Core, episode_starts
@@ -40,6 +41,20 @@ def slot(core: Core, name: str) -> Any:
     first = offset(core.slots, name)
     width = next(slot.width for slot in core.slots if slot.name == name)
     return core.observation[0, first : first + width]
+
+
+# --- forecasts -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["climatology", "persistence"])
+def test_the_agent_sees_the_forecast_that_the_scenario_names(method: Any) -> None:
+    case = with_series(load_case("tiny"), load_p_kw=-np.random.default_rng(0).uniform(1, 3, (35 * STEPS_PER_DAY, 2)))
+    case = dataclasses.replace(case, scenario=case.scenario.model_copy(update={"forecast": Forecast(method=method)}))
+    core = Core(case, Options(), batch=1)
+    step = 4 * STEPS_PER_WEEK
+    core.reset_at(0, step, 0.0)
+
+    np.testing.assert_allclose(slot(core, "surplus_forecast"), hourly_totals(case)[step] / 10.0, rtol=1e-6)
 
 
 # --- episodes ------------------------------------------------------------------------------------------------------

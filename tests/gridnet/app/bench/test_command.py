@@ -50,7 +50,7 @@ def content(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 def test_the_json_has_exactly_the_keys_of_the_contract(content: dict[str, Any]) -> None:
-    assert list(content) == ["scenario", "weeks", "seed", "policies"]
+    assert list(content) == ["scenario", "weeks", "seed", "lower_bound_eur", "policies"]
     assert (content["scenario"], content["weeks"], content["seed"]) == ("tiny", [4], 7)
     assert list(content["policies"]) == ["no_battery", "rule", "lp"]
     for figures in content["policies"].values():
@@ -116,6 +116,7 @@ def test_the_table_shows_every_figure_of_every_policy(tmp_path: Path, capsys: py
         [row] = [line for line in lines if re.match(rf"{name}\b", line)]
         shown = [float(word) for word in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", row)]
         expected = [value for part in figures.values() for value in (part if isinstance(part, list) else [part])]
+        expected.insert(1, expected[0] - content["lower_bound_eur"])
         assert shown == pytest.approx(expected, abs=0.051, rel=0)
 
 
@@ -187,7 +188,7 @@ def test_on_a_real_feeder_the_optimum_beats_the_rule_and_the_rule_beats_nothing(
 
 def test_the_shipped_policy_is_part_of_the_default_run(capsys: pytest.CaptureFixture[str]) -> None:
     content = _strict(_printed(capsys, *TINY, "--json", "-"))
-    assert list(content["policies"]) == ["no_battery", "rule", "rl", "lp"]
+    assert list(content["policies"]) == ["no_battery", "rule", "mpc", "rl", "lp"]
     cost = {name: figures["cost_eur"] for name, figures in content["policies"].items()}
     assert cost["lp"] <= cost["rl"] + 1e-6
 

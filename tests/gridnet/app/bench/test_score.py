@@ -147,9 +147,10 @@ def test_physical_figures_are_summed_or_worst_and_averaged_over_seeds() -> None:
 
 def test_the_machine_readable_form_is_plain_json_rounded_to_a_millionth() -> None:
     scores = _scores(no_battery=[10.0, 1.0], rule=[9.0 + 1e-9, 1.0], lp=[7.0, 0.0])
-    content = as_json("tiny", [4, 9], 3, scores)
+    content = as_json("tiny", [4, 9], 3, scores, 6.5000001)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
-    assert list(content) == ["scenario", "weeks", "seed", "policies"]
+    assert list(content) == ["scenario", "weeks", "seed", "lower_bound_eur", "policies"]
+    assert content["lower_bound_eur"] == 6.5
     rule = content["policies"]["rule"]  # type: ignore[index]
     assert list(rule) == list(asdict(scores["rule"]))
     assert rule["captured"] == 0.25

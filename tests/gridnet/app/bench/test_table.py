@@ -23,25 +23,25 @@ ONE = Score(
 
 
 def test_every_figure_stands_in_the_table_with_its_name_and_unit() -> None:
-    head, units, row = score_table({"rule": ONE}).splitlines()
-    names = ["policy", "cost", "saving", "captured", "violations", "voltage", "loading", "losses", "CO2", "peak"]
+    head, units, row = score_table({"rule": ONE}, 10.1).splitlines()
+    names = ["policy", "cost", "over bound", "saving", "captured", "violations", "voltage", "loading", "losses", "CO2", "peak"]
     assert re.split(r"\s{2,}", head.strip()) == [*names, "decision"]
     assert re.split(r"\s{2,}", units.strip()) == [
-        "EUR", "EUR", "[95 % interval]", "steps", "worst pu", "worst %", "kWh", "kg", "kW", "ms",
+        "EUR", "EUR", "EUR", "[95 % interval]", "steps", "worst pu", "worst %", "kWh", "kg", "kW", "ms",
     ]  # fmt: skip
     assert re.split(r"\s{2,}", row.strip()) == [
-        "rule", "12.35", "23.45", "0.346 [0.234, 0.457]", "45", "1.0568", "67.9", "78.9", "89.1", "91.2", "0.123",
+        "rule", "12.35", "2.25", "23.45", "0.346 [0.234, 0.457]", "45", "1.0568", "67.9", "78.9", "89.1", "91.2", "0.123",
     ]  # fmt: skip
 
 
 def test_a_share_that_is_not_known_is_a_dash() -> None:
     unknown = Score(**{**vars(ONE), "captured": None, "captured_ci95": None})
-    row = score_table({"rule": unknown}).splitlines()[2]
-    assert re.split(r"\s{2,}", row.strip())[3] == "-"
+    row = score_table({"rule": unknown}, 0.0).splitlines()[2]
+    assert re.split(r"\s{2,}", row.strip())[4] == "-"
 
 
 def test_a_violation_count_that_is_a_mean_over_seeds_keeps_its_fraction() -> None:
-    assert " 4.5 " in score_table({"rl": Score(**{**vars(ONE), "violation_steps": 4.5})})
+    assert " 4.5 " in score_table({"rl": Score(**{**vars(ONE), "violation_steps": 4.5})}, 0.0)
 
 
 def test_columns_line_up() -> None:

@@ -1,6 +1,6 @@
-"""Forecasts of a feeder's load and PV that see nothing but the past, and day-ahead prices as far as they are published.
+"""Climatology: the mean of the same time on the last days, corrected by the last error, which fades.
 
-The method is the mean of the same time on the last days, corrected by the last error, which fades. Parameters were
+It sees nothing but the past and has nothing to fit. Parameters were
 chosen on the training weeks of two feeders, as mean absolute error over the mean, 24 hours ahead by the hour:
 
 | | `1-LV-rural3--1-sw` load | PV | `1-LV-rural1--2-sw` load | PV |
@@ -19,16 +19,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gridnet.clock import STEPS_PER_DAY, Clock
-from gridnet.series.days import IntArray, steps_per_day
+from gridnet.clock import STEPS_PER_DAY
+from gridnet.series.days import IntArray
 from gridnet.series.profiles import FloatArray
 
 Float32Array = npt.NDArray[np.float32]
 
 STEPS_PER_HOUR = 4
-PUBLISHED_AT_HOUR = 12
-"""Local hour at which the next day's prices are published: the day-ahead auction closes at noon."""
-
+MEDIAN = (0.5,)
 _DAWN = 0.05
 _RATIO_MAX = 2.0
 
@@ -56,6 +54,7 @@ class ForecastMethod:
 LOAD = ForecastMethod(days=7, half_life_steps=8)
 PV = ForecastMethod(days=10, half_life_steps=16, multiplies=True)
 PERSISTENCE = ForecastMethod(days=1, half_life_steps=None)
+"""The naive forecast to beat: as yesterday at the same time."""
 
 
 def forecast_at(actual: FloatArray, step: int, horizon: int, method: ForecastMethod = LOAD) -> FloatArray:
@@ -92,68 +91,76 @@ def hourly_forecasts(actual: FloatArray, hours: int = 24, method: ForecastMethod
         forecasts[step] = ahead.reshape(hours, STEPS_PER_HOUR).mean(axis=1)
     if steps <= STEPS_PER_DAY:
         return forecasts
-    mean = same_time_mean(actual, np.arange(steps + STEPS_PER_DAY), method.days)
+    climate = Climate(actual, method)
     issued = np.arange(STEPS_PER_DAY, steps)
-    correction = _corrections(actual, mean[:steps], method)[issued - 1]
-    fading = method.fading(hours * STEPS_PER_HOUR)
     for hour in range(hours):
         total = np.zeros(len(issued))
-        for ahead_steps in range(hour * STEPS_PER_HOUR, (hour + 1) * STEPS_PER_HOUR):
-            base = mean[issued + ahead_steps % STEPS_PER_DAY]
-            faded = correction * fading[ahead_steps]
-            total += base * (1 + faded) if method.multiplies else base + faded
+        for steps_ahead in range(hour * STEPS_PER_HOUR, (hour + 1) * STEPS_PER_HOUR):
+            total += climate.at(issued, steps_ahead)
         forecasts[STEPS_PER_DAY:, hour] = total / STEPS_PER_HOUR
     return forecasts
 
 
-def persistence(actual: FloatArray, hours: int = 24) -> Float32Array:
-    """The naive forecast to beat, `(steps, hours)`: as yesterday at the same time."""
-    return hourly_forecasts(actual, hours, PERSISTENCE)
-
-
 def same_time_mean(actual: FloatArray, at: IntArray, days: int) -> FloatArray:
-    """Mean of `actual` at the same time on the `days` days before each step of `at`, over those days that there are.
+    """Mean of `actual`, `(steps, ...)`, at the same time on the `days` days before each step of `at`, `(at, ...)`.
 
-    NaN where there is none. Steps in `at` may lie up to a day beyond `actual`.
+    The mean is over those days that there are, NaN where there is none. Steps in `at` may lie up to a day beyond `actual`.
     """
-    total, count = np.zeros(len(at)), np.zeros(len(at))
+    total, count = np.zeros((len(at), *actual.shape[1:])), np.zeros(len(at))
     for day in range(1, days + 1):
         earlier = at - day * STEPS_PER_DAY
         exists = earlier >= 0
-        total[exists] += actual[earlier[exists]]
+        if exists.all():  # the usual case, without the copies that picking rows makes
+            total += actual[earlier]
+        else:
+            total[exists] += actual[earlier[exists]]
         count += exists
-    mean: FloatArray = np.divide(total, count, out=np.full(len(at), np.nan), where=count > 0)
+    count = count.reshape(-1, *[1] * (actual.ndim - 1))
+    mean: FloatArray = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return mean
 
 
-@dataclass(frozen=True)
-class KnownPrices:
-    """Which prices are public at the start of each step.
+class Climate:
+    """`forecast_at` for many issue times at once, from the second day on, of one series `actual`, `(steps,)`.
 
-    `steps_known`, `(steps,)`: how many prices are known, counted from the step itself, never beyond the clock.
-    `hourly`, `(steps, hours)`: mean price of each hour ahead; where it isn't published, the same time of the last
-    published day stands for it.
+    `mean`, `(steps + a day,)`: the mean of the same time before each step. What belongs to a step from `t` to `t` + a day
+    depends on `actual[:t]` alone.
     """
 
-    steps_known: IntArray
-    hourly: Float32Array
+    def __init__(self, actual: FloatArray, method: ForecastMethod) -> None:
+        self.method = method
+        self.mean = same_time_mean(actual, np.arange(len(actual) + STEPS_PER_DAY), method.days)
+        self._corrections = _corrections(actual, self.mean[: len(actual)], method)
+
+    def at(self, issued: IntArray, ahead: IntArray | int) -> FloatArray:
+        """Forecast of step `issued + ahead` as issued at the start of `issued`, a day or later, elementwise."""
+        base = self.mean[issued + ahead % STEPS_PER_DAY]
+        fading = self.method.fading(int(np.max(ahead, initial=0)) + 1)
+        faded = self._corrections[issued - 1] * fading[ahead]
+        forecast: FloatArray = base * (1 + faded) if self.method.multiplies else base + faded
+        return forecast
 
 
-def known_prices(price_eur_per_mwh: FloatArray, clock: Clock, hours: int = 24) -> KnownPrices:
-    """Day-ahead prices as they become public: a local day's prices at 12:00 local time of the day before."""
-    day = steps_per_day(clock)
-    per_hour = day // 24
-    step = np.arange(clock.steps)
-    of_day = (clock.local_step_of_day(0) + step) % day
-    published = np.where(of_day >= PUBLISHED_AT_HOUR * per_hour, 2 * day, day) - of_day
-    known_until = np.minimum(step + published, clock.steps)
-    hourly = np.zeros((clock.steps, hours))
-    for ahead in range(hours * per_hour):
-        wanted = step + ahead
-        days_back = np.maximum(0, -((known_until - 1 - wanted) // day))
-        # A clock that starts late in a day may know less than a day of prices: then its first one stands in.
-        hourly[:, ahead // per_hour] += price_eur_per_mwh[np.maximum(wanted - days_back * day, 0)]
-    return KnownPrices(steps_known=known_until - step, hourly=(hourly / per_hour).astype(np.float32))
+class PointTotal:
+    """Forecasts of one total, `actual`, `(steps,)`, by `method`: a single figure for each step, taken as the median."""
+
+    levels: tuple[float, ...] = MEDIAN
+    """Quantile levels that `quantiles` gives."""
+
+    def __init__(self, actual: FloatArray, method: ForecastMethod) -> None:
+        self.actual, self.method = actual, method
+
+    def at(self, step: int, horizon: int) -> FloatArray:
+        """The forecast issued at the start of `step`, `(horizon,)`."""
+        return forecast_at(self.actual, step, horizon, self.method)
+
+    def quantiles(self, step: int, horizon: int) -> FloatArray:
+        """`at` as a table of quantiles, `(levels, horizon)`: one row, for this method knows no spread."""
+        return self.at(step, horizon)[None]
+
+    def hourly(self, hours: int) -> Float32Array:
+        """Hourly means of the forecasts issued at every step, `(steps, hours)`."""
+        return hourly_forecasts(self.actual, hours, self.method)
 
 
 def _corrections(actual: FloatArray, mean: FloatArray, method: ForecastMethod) -> FloatArray:

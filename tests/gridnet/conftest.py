@@ -1,4 +1,4 @@
-"""What the tests of the series share: SimBench's profiles, read once."""
+"""What the tests of series and forecasts share: SimBench's profiles, read once."""
 
 from __future__ import annotations
 
