@@ -157,14 +157,23 @@ class HighsEngine:
         self.lp.bound_columns(ranged, lower[ranged], self._upper[ranged])
 
     def _bound_reactive(self) -> None:
-        columns, rating = self.columns, self.task.params.fleet.s_kva
+        columns, centre = self.columns, self.centred_kvar
         if not columns.up.size:
             return
         shifts = (self._shifts & ~self._equal)[:, None]
-        self._upper[columns.up] = np.where(shifts, rating - self.centred_kvar, 0.0)
-        self._upper[columns.down] = np.where(shifts, rating + self.centred_kvar, 0.0)
+        lowest, highest = self._reactive_range()
+        self._upper[columns.up] = np.where(shifts, np.maximum(highest - centre, 0.0), 0.0)
+        self._upper[columns.down] = np.where(shifts, np.maximum(centre - lowest, 0.0), 0.0)
+        lower = np.zeros(self.columns.count)
+        lower[columns.up] = np.where(shifts, np.maximum(lowest - centre, 0.0), 0.0)
+        lower[columns.down] = np.where(shifts, np.maximum(centre - highest, 0.0), 0.0)
         shifted = np.concatenate([columns.up.ravel(), columns.down.ravel()])
-        self.lp.bound_columns(shifted, np.zeros(len(shifted)), self._upper[shifted])
+        self.lp.bound_columns(shifted, lower[shifted], self._upper[shifted])
+
+    def _reactive_range(self) -> tuple[Floats, Floats]:
+        """(slots, devices) lowest and highest reactive power."""
+        rating = np.broadcast_to(self.task.params.fleet.s_kva, self.centred_kvar.shape)
+        return -rating, rating
 
     def _add_balance(self) -> None:
         task, columns = self.task, self.columns

@@ -94,9 +94,22 @@ def cuts_of(limits: NetworkLimits, around: Sensitivity, controls: Floats, key: K
     """
     kind, step, column = key
     if kind == "loading":
-        slope, limit = around.d_loading[step, column], limits.percent[column]
-        ahead = around.loading_percent[step, column] - slope @ controls[step]
-        return Cut(key, slope, float(limit - ahead)), Cut(key, -slope, float(limit + ahead))
-    sign, limit = (100.0, limits.vm_max_pu[column]) if kind == "vm_max" else (-100.0, limits.vm_min_pu[column])
-    slope = sign * around.d_vm[step, column]
-    return (Cut(key, slope, float(sign * (limit - around.vm_pu[step, column]) + slope @ controls[step])),)
+        slope, there = around.d_loading[step, column], float(around.loading_percent[step, column])
+        slopes: tuple[Floats, ...] = (slope, -slope)
+    else:
+        slope, there = around.d_vm[step, column], float(around.vm_pu[step, column])
+        slopes = (100.0 * slope if kind == "vm_max" else -100.0 * slope,)
+    cuts = tuple(Cut(key, each, np.nan) for each in slopes)
+    return moved_cuts(limits, cuts, there, controls[step])
+
+
+def moved_cuts(limits: NetworkLimits, cuts: tuple[Cut, ...], there: float, controls: Floats) -> tuple[Cut, ...]:
+    """The cuts of one limit with the slopes that they have, through another operating point: its voltage or loading is `there`
+    with `controls` (controls,)."""
+    kind, _, column = cuts[0].key
+    if kind == "loading":
+        room = [float(limits.percent[column]) - there, float(limits.percent[column]) + there]
+    else:
+        room = [100.0 * (float(limits.vm_max_pu[column]) - there)] if kind == "vm_max" else []
+        room = room or [100.0 * (there - float(limits.vm_min_pu[column]))]
+    return tuple(each._replace(bound_percent=left + float(each.slope @ controls)) for each, left in zip(cuts, room, strict=True))

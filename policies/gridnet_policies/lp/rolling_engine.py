@@ -7,8 +7,6 @@ sight; no row or column moves, so the basis of the last solution fits the next p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +29,9 @@ class RollingEngine(HighsEngine):
     """A `HighsEngine` whose task is replaced by the one a step later. A key's step is a slot."""
 
     def __init__(self, task: Task) -> None:
+        self._kept: dict[tuple[Key, int], tuple[Cut, ...]] = {}
+        self._rows: dict[tuple[Key, int], list[int]] = {}
+        self._trusted: tuple[Floats, Floats] | None = None
         super().__init__(task)
         self.newest = np.full(task.steps, GENERATIONS - 1)
         """(slots,) which generation is the newest."""
@@ -45,7 +46,7 @@ class RollingEngine(HighsEngine):
         self.task, self.slots = task, np.roll(before, -1)
         first, last = self.slots[0], self.slots[-1]
         fleet, stored = task.params.fleet, self.columns.stored
-        for b in range(fleet.batteries):
+        for b in range(fleet.batteries) if task.steps > 1 else ():
             self.lp.set_coefficients(int(self._balance[first, b]), stored[last, b : b + 1], np.zeros(1))
             self.lp.set_coefficients(int(self._balance[last, b]), stored[before[-1], b : b + 1], np.array([-fleet.keep]))
         self.lp.set_coefficients(int(self._end[0]), stored[before[-1]], np.zeros(fleet.batteries))
@@ -61,7 +62,6 @@ class RollingEngine(HighsEngine):
         self._bound_columns()
         self._bar_opposites()
         self._equal[self.slots] = np.minimum(task.import_eur_per_kwh, task.export_eur_per_kwh) < 0
-        self._bound_reactive()
 
     def replace_tangents(self, slots: Ints, slope: Floats) -> None:
         """Puts new slopes (slots, controls) in the place of the oldest tangents of `slots`; levels are set by `level_tangents`."""
@@ -84,38 +84,74 @@ class RollingEngine(HighsEngine):
                 rows, np.where(self._equal & ~newest, -INFINITY, bound), np.where(self._equal & newest, bound, INFINITY)
             )
 
-    def recentre(self, q_kvar: Floats) -> None:
-        """Sets the centre of reactive power (slots, devices) of a programme in use; levels and cuts must be set after it."""
-        self.centred_kvar = q_kvar
+    def trust(self, q_kvar: Floats, share: Floats) -> None:
+        """Lets reactive power go no farther from `q_kvar` (slots, devices), where the slots were linearised, than `share`
+        (slots,) of the inverters' ratings: a current is least somewhere between, and its tangent does not know where."""
+        self._trusted = q_kvar, share[:, None] * self.task.params.fleet.s_kva
         self._bound_reactive()
+
+    def recentre(self, q_kvar: Floats) -> None:
+        """Sets the centre of reactive power (slots, devices) of a programme in use; `trust`, levels and cuts must be set after
+        it."""
+        self.centred_kvar = q_kvar
         reach = self.task.params.fleet.s_kva * REACH
         for (side, slot, d, sign), row in self._sides.items():
             bound = np.array([reach[d] - np.sin(SIDES_RAD[side]) * sign * q_kvar[slot, d]])
             self.lp.bound_rows(np.array([row], dtype=np.int32), np.array([-INFINITY]), bound)
 
-    def hold_again(self, key: Key, cuts: Iterable[Cut], turned: bool) -> None:
-        """Moves the cuts of a limit that is held to where it lies now, with new slopes where the slot has `turned`."""
-        for row, each in zip(self._held[key], cuts, strict=True):
-            if turned:
+    @property
+    def kept(self) -> dict[tuple[Key, int], tuple[Cut, ...]]:
+        """The cuts of each limit that is held, by generation. A voltage has one generation, 0: its old cuts are no help."""
+        return self._kept
+
+    def hold_at(self, generation: int, cuts: tuple[Cut, ...]) -> None:
+        """Holds a limit by the cuts of one linearisation, in the place of those that it had of this generation."""
+        key = cuts[0].key
+        if (key, generation) not in self._rows:
+            self.hold(cuts)
+            self._rows[key, generation] = self._held[key][-len(cuts) :]
+        else:
+            for row, each in zip(self._rows[key, generation], cuts, strict=True):
                 self.lp.set_coefficients(row, self._moving[key.step], self._moved(each.slope[None])[0])
-            bound = np.array([each.bound_percent - float(self._centred(each.slope[None], np.array([key.step]))[0])])
-            self.lp.bound_rows(np.array([row], dtype=np.int32), np.array([-INFINITY]), bound)
+        self.bound_at(generation, cuts)
+
+    def bound_at(self, generation: int, cuts: tuple[Cut, ...]) -> None:
+        """Moves the cuts of one generation, whose slopes stay."""
+        key = cuts[0].key
+        self._kept[key, generation] = cuts
+        slot = np.full(len(cuts), key.step)
+        offset = self._centred(np.array([each.slope for each in cuts]), slot)
+        bound = np.array([each.bound_percent for each in cuts]) - offset
+        rows = np.array(self._rows[key, generation], dtype=np.int32)
+        self.lp.bound_rows(rows, np.full(len(rows), -INFINITY), bound)
+
+    def _reactive_range(self) -> tuple[Floats, Floats]:
+        """(slots, devices) lowest and highest reactive power: near where the slot was linearised."""
+        lowest, highest = super()._reactive_range()
+        if self._trusted is None:
+            return lowest, highest
+        there, radius = self._trusted
+        return np.maximum(lowest, there - radius), np.minimum(highest, there + radius)
 
     def _add_opposites(self) -> None:
         """All pairs of columns, for prices may turn; a pair's row binds while its prices are turned."""
         columns, movable = self.columns, self.task.params.fleet.p_kw > 0
         self._cycling = np.stack([columns.charge[:, movable].ravel(), columns.discharge[:, movable].ravel()], axis=1)
-        most_in, most_out = (2.0 * float(each.max()) for each in largest_exchange_kw(self.task))
         self._exchange = np.stack([columns.imported, columns.exported], axis=1)
-        self._most = np.broadcast_to([most_in, most_out], self._exchange.shape)
+        self._most = np.zeros(2)
         free = np.full(len(self._exchange), INFINITY)
-        self._one_way = self.lp.add_rows(-free, free, self._exchange, 1.0 / self._most)
+        self._one_way = self.lp.add_rows(-free, free, self._exchange, np.ones(self._exchange.shape))
         self._bar_opposites()
 
     def _bar_opposites(self) -> None:
         task = self.task
         turned = np.zeros(task.steps, dtype=np.bool_)
         turned[self.slots] = task.import_eur_per_kwh < task.export_eur_per_kwh
+        needed = np.array([float(each.max()) for each in largest_exchange_kw(task)])
+        if (needed > self._most).any():
+            self._most = 2.0 * needed
+            for row, pair in zip(self._one_way.tolist(), self._exchange, strict=True):
+                self.lp.set_coefficients(row, pair, 1.0 / self._most)
         upper = np.where(turned[:, None], self._most, INFINITY)
         self._upper[self._exchange] = upper
         self.lp.bound_columns(self._exchange.ravel(), np.zeros(upper.size), upper.ravel())

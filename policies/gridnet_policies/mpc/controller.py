@@ -6,7 +6,9 @@ What changes from step to step is little, and only that is done again:
 2. the steps whose plan has moved since they were linearised, the nearest first, are linearised anew where the plan is now;
 3. all tangents and limits are put to where the AC power flow of today's forecast has them, their slopes being those of their
    linearisation;
-4. the programme is solved from its last basis, and again while the sensitivities see a limit broken that it does not know.
+4. the programme is solved from its last basis, and again while the sensitivities see a limit broken that it does not know;
+5. the first step, the one that will be done, is put through the AC power flow; while it breaks a limit, it is linearised
+   where it is planned now and the programme solved again.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from gridnet.errors import PowerFlowDiverged
 from gridnet.powerflow import Flow
-from gridnet_policies.lp.margins import Key, broken_limits, cuts_of, margins, predicted
+from gridnet_policies.lp.margins import Key, broken_limits, cuts_of, margins, moved_cuts, predicted, tolerances
 from gridnet_policies.lp.reactive import least_losses_kvar
 from gridnet_policies.lp.rolling_engine import GENERATIONS, RollingEngine
 from gridnet_policies.lp.rounds import operating_point, tangent_at
@@ -31,11 +33,20 @@ FIRST_ROUNDS = 4
 RENEWED = 16
 """Steps linearised anew at most before a solution, but for the last step, which always is."""
 
+TRUST = 0.25
+"""Share of an inverter's rating that its reactive power may move by in one solution."""
+
+UNMOVED = 1e-6
+"""kW or kvar that a plan may differ from where it was linearised and still count as there."""
+
 MOVED = 0.02
 """Share of a device's rating by which a plan has to move for a new linearisation."""
 
-PASSES = 2
+PASSES = 4
 """Times that limits are added and the programme solved again, at most."""
+
+CORRECTIONS = 4
+"""Times that a first step which breaks a limit is linearised anew and the programme solved again, at most."""
 
 
 class Controller:
@@ -57,14 +68,15 @@ class Controller:
         self._points = np.repeat(controls[None], GENERATIONS, axis=0)
         self._around, self._slopes = around, np.repeat(around.d_slack_p[None], GENERATIONS, axis=0)
         self._controls = controls
-        self._turned: set[int] = set()
         for _ in range(GENERATIONS):
             self._engine.follow(tangent_at(around, controls))
+        self._trust = np.full(task.steps, TRUST)
         self._solve(task)
         for _ in range(FIRST_ROUNDS - 1):
             self._renew(task, self._moved_slots(np.arange(task.steps)))
             self._level(task)
             self._solve(task)
+        self._correct(task)
 
     @property
     def setpoint(self) -> Floats:
@@ -77,10 +89,28 @@ class Controller:
         self._engine.roll(task)
         self._carry_over(task)
         slots = self._engine.slots
-        nearest = self._moved_slots(slots[:-1])[:RENEWED]
-        self._renew(task, np.append(nearest, slots[-1]))
+        self._renew(task, self._moved_slots(slots[:-1])[:RENEWED])
+        for _ in range(GENERATIONS):
+            # What the slot knew of the hour that is over says nothing of the one that comes into sight.
+            self._renew(task, slots[-1:])
         self._level(task)
         self._solve(task)
+        self._correct(task)
+
+    def _correct(self, task: Task) -> None:
+        """Until the first step keeps its limits under the AC power flow, or what breaks them is not a matter of slopes."""
+        first = self._engine.slots[:1]
+        for _ in range(CORRECTIONS):
+            here = self._controls[first]
+            around = operating_point(task.of_steps(np.zeros(1, dtype=np.int64)), here)
+            beyond = margins(task.limits, around.vm_pu, around.loading_percent)
+            settled = np.abs(here - self._points[self._engine.newest[first], first]).max(initial=0.0) < UNMOVED
+            if settled or (beyond <= tolerances(task.limits)).all():
+                return
+            self._renew(task, first)
+            self._trust[first] *= 0.5
+            self._level(task)
+            self._solve(task)
 
     def _carry_over(self, task: Task) -> None:
         """The last plan under today's forecast: PV that was not curtailed gives what the sun gives; the new step is idle."""
@@ -93,6 +123,7 @@ class Controller:
         self._controls[slots[-1], :batteries] = 0.0
         self._controls[slots[-1], batteries:devices] = available[slots[-1]]
         self._available = available
+        self._trust[slots[-1]] = TRUST
 
     def _moved_slots(self, slots: Ints) -> Ints:
         """Those of `slots` whose plan has moved from where they were linearised."""
@@ -119,24 +150,33 @@ class Controller:
         self._engine.replace_tangents(slots, around.d_slack_p)
         generation = self._engine.newest[slots]
         self._points[generation, slots], self._slopes[generation, slots] = controls, around.d_slack_p
-        self._turned = set(slots.tolist())
+        self._hold(task, {key for key in self._engine.held if key.step in set(slots.tolist())})
+
+    def _hold(self, task: Task, keys: set[Key]) -> None:
+        """Holds limits by their newest linearisation."""
+        points = self._points[self._engine.newest, np.arange(task.steps)][:, : self._slopes.shape[-1]]
+        for key in sorted(keys):
+            generation = int(self._engine.newest[key.step]) if key.kind == "loading" else 0
+            self._engine.hold_at(generation, cuts_of(task.limits, self._around, points, key))
 
     def _level(self, task: Task) -> None:
         """Puts tangents and held limits to where the AC power flow of the task's loads has them."""
-        slots, everywhere = self._engine.slots, np.arange(task.steps)
-        flow = self._flow(task)
-        slack = np.empty((GENERATIONS, task.steps))
-        slack[:, slots] = flow.slack_p_kw.reshape(GENERATIONS, -1)
-        controls = self._slopes.shape[-1]
-        self._engine.level_tangents(slack - np.einsum("gtc,gtc->gt", self._slopes, self._points[..., :controls]))
-        newest = self._engine.newest[slots] * task.steps + everywhere
-        vm, loading = np.empty_like(self._around.vm_pu), np.empty_like(self._around.loading_percent)
-        vm[slots], loading[slots] = flow.vm_pu[newest], flow.branch_percent[newest]
-        self._around = self._around._replace(vm_pu=vm, loading_percent=loading)
-        points = self._points[self._engine.newest, everywhere][:, :controls]
-        for key in self._engine.held:
-            self._engine.hold_again(key, cuts_of(task.limits, self._around, points, key), key.step in self._turned)
-        self._turned = set()
+        engine, everywhere, devices = self._engine, np.arange(task.steps), task.params.fleet.devices
+        flow, controls = self._flow(task), self._slopes.shape[-1]
+        by_slot = np.argsort(engine.slots)
+        shape = (GENERATIONS, task.steps, -1)
+        slack = flow.slack_p_kw.reshape(GENERATIONS, -1)[:, by_slot]
+        vm, loading = flow.vm_pu.reshape(shape)[:, by_slot], flow.branch_percent.reshape(shape)[:, by_slot]
+        newest = (engine.newest, everywhere)
+        self._around = self._around._replace(vm_pu=vm[newest], loading_percent=loading[newest])
+        engine.level_tangents(slack - np.einsum("gtc,gtc->gt", self._slopes, self._points[..., :controls]))
+        if task.reactive:
+            engine.trust(self._points[newest][:, devices:], self._trust)
+        for (key, generation), cuts in list(engine.kept.items()):
+            at = generation if key.kind == "loading" else int(engine.newest[key.step])
+            there = (loading if key.kind == "loading" else vm)[at, key.step, key.column]
+            point = self._points[at, key.step, :controls]
+            engine.bound_at(generation, moved_cuts(task.limits, cuts, float(there), point))
 
     def _flow(self, task: Task) -> Flow:
         """The AC power flow at the points of all tangents, generation by generation, in the order of time."""
@@ -156,8 +196,7 @@ class Controller:
         points = self._points[self._engine.newest, everywhere][:, : self._slopes.shape[-1]]
         new = set(broken_limits(limits, margins(limits, self._around.vm_pu, self._around.loading_percent)))
         for _ in range(PASSES):
-            fresh: list[Key] = sorted(new - set(self._engine.held))
-            self._engine.hold(cut for key in fresh for cut in cuts_of(limits, self._around, points, key))
+            self._hold(task, new - set(self._engine.held))
             solution = self._engine.solve(self.time_limit_s)
             if solution is None:
                 return

@@ -34,8 +34,9 @@ class Windows:
         params = self.case.params
         load_p, load_q, pv = self._devices(step)
         prices = self._prices
-        published = self._at_same_time(step, step + int(self._known[step]))
-        measured = self._at_same_time(step, step + 1)
+        end = self.case.clock.steps
+        published = self._at_same_time(step, end if self.perfect else step + int(self._known[step]))
+        measured = self._at_same_time(step, end if self.perfect else step + 1)
         ahead = prices._replace(
             import_eur_per_kwh=prices.import_eur_per_kwh[published],
             export_eur_per_kwh=prices.export_eur_per_kwh[published],

@@ -16,9 +16,12 @@ from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_DAY, STEPS_PER_WEEK
 from gridnet.limits import make_limits
 from gridnet.series.compose import Series
+from gridnet.tariff import StoredValue, make_prices, running_cost_eur
 from gridnet_policies.lp import PerfectForesightLp, make_task
+from gridnet_policies.lp.rounds import make_plan
 from gridnet_policies.mpc import Mpc
 from gridnet_policies.mpc.window import Windows
+from gridnet_policies.policy import Policy
 from gridnet_policies.rule import Rule
 from tests.policies.gridnet_policies.stretches import NOON, account_of, changed, run_of
 from tests.policies.gridnet_policies.test_lp import Street, case_of
@@ -27,6 +30,8 @@ Floats = NDArray[np.float64]
 
 SUMMER = 26 * STEPS_PER_WEEK
 HORIZON = 24
+AT_LAST = StoredValue(0.05, 0.05)
+"""A kWh in store at the end, more or less: one price, so that runs add up."""
 
 
 def decided(case: Case, policy: Mpc, start: int, steps: int) -> Floats:
@@ -50,27 +55,30 @@ def decided(case: Case, policy: Mpc, start: int, steps: int) -> Floats:
 # --- what it costs -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "start", "steps"),
-    [("rural1", SUMMER, STEPS_PER_DAY), ("cigre_lv", SUMMER, STEPS_PER_DAY), ("semiurb4", SUMMER, STEPS_PER_DAY)],
-)
-def test_knowing_what_will_be_it_costs_no_less_than_the_optimum_and_no_more_than_the_rule(
-    name: str, start: int, steps: int
-) -> None:
+def cost_with_tomorrow(case: Case, policy: Policy, start: int, steps: int) -> float:
+    """What a run through the shield costs, and the day after it when that is planned perfectly from the charge that is left: so
+    nobody gains or loses by what the account of a short run thinks of its last hour."""
+    prices, fleet, run = make_prices(case.scenario, case.series), case.fleet, run_of(case, policy, start, steps)
+    tomorrow = replace(make_task(case, start + steps, STEPS_PER_DAY), soc=run.soc[-1], stored=AT_LAST)
+    assert not make_limits(case.scenario, case.feeder).broken(run.vm_pu, run.loading_percent).any()
+    running = running_cost_eur(prices, fleet.dt_h, start, run.slack_p_kw, run.done[:, 0, : fleet.batteries])
+    gained_kwh = float((run.soc[-1] - run.soc[0]) @ fleet.e_kwh)
+    return running + make_plan(tomorrow).cost_eur + AT_LAST.cost_eur(gained_kwh)
+
+
+@pytest.mark.parametrize("name", ["rural1", "cigre_lv"])
+def test_knowing_what_will_be_it_costs_no_less_than_the_optimum_and_no_more_than_the_rule(name: str) -> None:
     case = load_case(name)
-    optimum = account_of(case, PerfectForesightLp(), start, steps)
-    ruled = account_of(case, Rule(), start, steps)
-    run = account_of(case, Mpc(48, perfect=True), start, steps)
-    assert optimum.cost_eur <= run.cost_eur + 2e-3 * abs(optimum.cost_eur)
-    assert run.cost_eur <= ruled.cost_eur
-    assert run.violation_steps == 0
+    optimum = make_plan(replace(make_task(case, SUMMER, 2 * STEPS_PER_DAY), stored=AT_LAST)).cost_eur
+    controlled, ruled = (cost_with_tomorrow(case, each, SUMMER, STEPS_PER_DAY) for each in (Mpc(48, perfect=True), Rule()))
+    assert optimum <= controlled + 2e-3 * abs(optimum)
+    assert controlled <= ruled
 
 
 def test_with_forecasts_it_still_beats_the_rule_on_a_summer_day() -> None:
     case = load_case("rural1")
-    run = account_of(case, Mpc(36), SUMMER, STEPS_PER_DAY)
-    assert run.cost_eur < account_of(case, Rule(), SUMMER, STEPS_PER_DAY).cost_eur
-    assert run.violation_steps == 0
+    controlled, ruled = (cost_with_tomorrow(case, each, SUMMER, STEPS_PER_DAY) for each in (Mpc(48), Rule()))
+    assert controlled < ruled
 
 
 @pytest.mark.parametrize("steps", [96, 192])

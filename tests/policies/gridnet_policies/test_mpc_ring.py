@@ -17,7 +17,7 @@ from gridnet.clock import STEPS_PER_WEEK
 from gridnet_policies.lp import Task
 from gridnet_policies.lp.engine import Solution
 from gridnet_policies.lp.plan import Checked, check
-from gridnet_policies.lp.rounds import make_plan
+from gridnet_policies.lp.rounds import make_plan, operating_point
 from gridnet_policies.mpc.controller import Controller
 from gridnet_policies.mpc.window import Windows
 from tests.policies.gridnet_policies.stretches import at_the_slack, changed
@@ -162,6 +162,17 @@ def test_a_programme_does_not_grow_with_the_laps() -> None:
         if number % 12 == 0:
             rows.append(controller._engine.lp.rows)
     assert rows[-1] <= rows[1] + 60
+
+
+def test_a_slot_is_linearised_with_the_loads_and_the_sun_of_its_own_step() -> None:
+    case = load_case("rural1")
+    task, controller = list(rolled(case, WINTER + 30, 1.5, True))[-1]
+    slots, newest = controller._engine.slots, controller._engine.newest
+    assert slots[0] != 0
+    controls = controller._controls[slots].copy()
+    controller._renew(task, slots)
+    expected = operating_point(task, controls).d_slack_p
+    assert controller._slopes[newest[slots], slots] == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_jump_of_load_and_sun_is_met_at_once() -> None:

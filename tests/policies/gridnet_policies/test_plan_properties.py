@@ -171,6 +171,8 @@ def test_a_peak_already_reached_is_not_paid_for_again() -> None:
     assert half.p_kw[1, 0] == pytest.approx(5.0, abs=0.01)
     assert flow_of(make_task(case, 0, 2), reached).slack_p_kw.max() <= 12.0 + 0.01
     assert half.objective_eur == pytest.approx(half.cost_eur - 7.0, abs=0.01)
+    beyond = make_plan(replace(make_task(case, 0, 2), reached_kw=20.0))
+    assert beyond.cost_eur == pytest.approx(reached.cost_eur + 8.0, abs=0.02)
 
 
 # --- an independent programme --------------------------------------------------------------------------------------
@@ -317,6 +319,14 @@ def named(case: Case) -> set[tuple[str, str, int]]:
 def test_a_limit_that_no_schedule_keeps_is_named_with_its_step_only() -> None:
     street = Street([100] * 3, [2, 300, 2], [0] * 3, limits={"line_percent": 50.0})
     assert {(limit, step) for limit, _, step in named(case_of(street))} == {("line_percent", 1)}
+
+
+def test_a_limit_just_beyond_its_tolerance_is_named_and_one_just_within_is_not() -> None:
+    # 10 kW load line 0 by 5.347 %: 0.147 beyond a limit of 5.2, 0.047 beyond one of 5.3.
+    street = Street([100], [10], [0], limits={"line_percent": 5.2}, batteries=0, roofs=0)
+    assert {(limit, step) for limit, _, step in named(case_of(street))} == {("line_percent", 0)}
+    within = make_plan(make_task(case_of(replace(street, limits={"line_percent": 5.3})), 0, 1))
+    assert (within.status, within.violations) == ("optimal", ())
 
 
 @pytest.mark.parametrize("engine", [HighsEngine, PyomoEngine])
