@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet import simulate
+from gridnet.app.bench.solver_speed import time_control, time_plan
 from gridnet.app.bench.table import aligned
 from gridnet.app.outputs import STANDARD_OUTPUT, file_faults, write_json
 from gridnet.case import Case, load_case
@@ -23,7 +24,6 @@ from gridnet.network import reference_flow
 from gridnet.scenario import NetworkSource, Scenario
 from gridnet_envs.options import Options
 from gridnet_envs.vector import DispatchVectorEnv
-from gridnet_policies.lp import PerfectForesightLp
 
 _MV_CODE = "1-MV-comm--0-sw"
 _BATCH = 256
@@ -160,7 +160,22 @@ def _learning() -> list[Figure]:
 
 
 def _optimiser() -> list[Figure]:
-    case = load_case("rural1")
-    planner = PerfectForesightLp()
-    week = _median_s(lambda: planner.prepare(case, 29 * 672, 672), 3)
-    return [Figure("perfect-foresight LP, rural1, a summer week", week, "s")]
+    plans = {
+        "44 buses, 20 batteries, 30 PV, a day": (time_plan("M", 1), "<= 2"),
+        "59 buses, 60 batteries, 65 PV, a day": (time_plan("U", 1), "<= 6"),
+        "111 buses, 60 batteries, 69 PV, a day": (time_plan("L", 1), "<= 8"),
+        "44 buses, 20 batteries, 30 PV, a week": (time_plan("M", 7), "<= 10"),
+    }
+    readable = time_plan("M", 1, readable=True)
+    street, feeder = time_control("M", 24), time_control("rural1", 36)
+    measured = [*(plan for plan, _ in plans.values()), readable, street, feeder]
+    figures = [Figure("plan by Pyomo, 44 buses, a day (reference)", readable.median_s, "s")]
+    for number, (name, (plan, target)) in enumerate(plans.items()):
+        figures.append(Figure(f"plan, {name}", plan.median_s, "s", target, None if number else readable.median_s / plan.median_s))
+    return [
+        *figures,
+        Figure("mpc, 44 buses, 20 batteries, 24 h, median", 1e3 * street.median_s, "ms", "<= 200"),
+        Figure("mpc, 44 buses, 20 batteries, 24 h, longest", 1e3 * street.longest_s, "ms", "<= 500"),
+        Figure("mpc, rural1, 36 h, median", 1e3 * feeder.median_s, "ms", "<= 50"),
+        Figure("largest memory of any of these", max(each.memory_mb for each in measured), "MB", "<= 1,000"),
+    ]

@@ -50,6 +50,10 @@ CORNERS = 2
 """Times that sides of the polygon are added and the programme solved again, at most."""
 
 
+NEGLIGIBLE = 1e-7
+"""A coefficient below this, in kW or percent per kW or kvar, is taken for 0."""
+
+
 class Tangent(NamedTuple):
     """Slack power from below: `level + slope @ controls`; `level` (steps,) kW, `slope` (steps, controls) kW per kW or kvar."""
 
@@ -86,10 +90,14 @@ class ShadowPrices(NamedTuple):
 
 
 class Engine(Protocol):
-    """One task's programme. Centre, add tangents and cuts, solve, repeat."""
+    """One task's programme. Centre; then trust, add tangents and cuts, solve, repeat."""
 
     def centre(self, q_kvar: Floats) -> None:
         """Reactive power (steps, devices) that moves free of charge: what costs the least losses."""
+
+    def trust(self, q_kvar: Floats, share: Floats) -> None:
+        """Lets reactive power go no farther from `q_kvar` (steps, devices), where the steps are linearised, than `share`
+        (steps,) of the inverters' ratings: a current is least somewhere between, and its tangent does not know where."""
 
     def follow(self, tangent: Tangent) -> None:
         """Adds a tangent of the slack power."""

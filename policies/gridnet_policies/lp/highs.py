@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.errors import Infeasible
+from gridnet_policies.lp.engine import NEGLIGIBLE
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
 INFINITY = highspy.kHighsInf
-
-NEGLIGIBLE = 1e-7
-"""A coefficient below this, in kW or percent per kW or kvar, is taken for 0."""
 
 
 class HighsProgramme:

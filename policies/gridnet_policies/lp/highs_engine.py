@@ -34,6 +34,7 @@ class HighsEngine:
         self.task = task
         self.columns = Columns(task.steps, fleet.batteries, fleet.devices - fleet.batteries, task.reactive)
         self.slots = np.arange(task.steps)
+        self._trusted: tuple[Floats, Floats] | None = None
         self.centred_kvar = np.zeros((task.steps, fleet.devices))
         self._moving, self._control, self._sign = self.columns.controls()
         self._upper = np.full(self.columns.count, INFINITY)
@@ -55,6 +56,11 @@ class HighsEngine:
     def centre(self, q_kvar: Floats) -> None:
         """See `Engine.centre`; must come before the first tangent."""
         self.centred_kvar = q_kvar
+        self._bound_reactive()
+
+    def trust(self, q_kvar: Floats, share: Floats) -> None:
+        """See `Engine.trust`."""
+        self._trusted = q_kvar, share[:, None] * self.task.params.fleet.s_kva
         self._bound_reactive()
 
     def follow(self, tangent: Tangent) -> None:
@@ -173,7 +179,10 @@ class HighsEngine:
     def _reactive_range(self) -> tuple[Floats, Floats]:
         """(slots, devices) lowest and highest reactive power."""
         rating = np.broadcast_to(self.task.params.fleet.s_kva, self.centred_kvar.shape)
-        return -rating, rating
+        if self._trusted is None:
+            return -rating, rating
+        there, radius = self._trusted
+        return np.maximum(-rating, there - radius), np.minimum(rating, there + radius)
 
     def _add_balance(self) -> None:
         task, columns = self.task, self.columns

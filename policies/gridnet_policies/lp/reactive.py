@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gridnet.kernels import kernel
 from gridnet.linear import Sensitivity
 from gridnet_policies.lp.task import Task
 
@@ -43,16 +44,25 @@ def least_losses_kvar(task: Task, around: Sensitivity, q_kvar: Floats) -> Floats
     """(steps, devices) reactive power with the least losses, other things as at the operating point `around`, where devices
     have `q_kvar`. Stays within `room_kvar`."""
     devices, bus, room = task.params.fleet.devices, task.params.device_bus, room_kvar(task)
-    slope = around.d_slack_p[:, devices:].copy()
-    resistance = around.d_vm[:, bus, :devices]
-    # Devices at one bus share evenly: a little resistance of their own decides what the network leaves open.
-    own = np.einsum("tdd->td", resistance) * 1.05
-    own[own <= 0] = np.inf
+    resistance = np.ascontiguousarray(around.d_vm[:, bus, :devices])
     best = np.clip(q_kvar, -room, room)
-    slope += 2 * np.einsum("tde,te->td", resistance, best - q_kvar)
-    for _ in range(_SWEEPS):
-        for d in range(devices):
-            wanted = np.clip(best[:, d] - 0.5 * slope[:, d] / own[:, d], -room[:, d], room[:, d])
-            slope += 2 * resistance[:, :, d] * (wanted - best[:, d])[:, None]
-            best[:, d] = wanted
+    slope = around.d_slack_p[:, devices:] + 2 * np.matvec(resistance, best - q_kvar)
+    _descend(resistance, slope, room, best)
     return best
+
+
+@kernel
+def _descend(resistance: Floats, slope: Floats, room: Floats, best: Floats) -> None:
+    """Moves `best` (steps, devices) to least losses, one device after the other, again and again; `slope` follows."""
+    steps, devices = best.shape
+    for t in range(steps):
+        for _ in range(_SWEEPS):
+            for d in range(devices):
+                # Devices at one bus share evenly: a little resistance of their own decides what the network leaves open.
+                own = 1.05 * resistance[t, d, d]
+                if own <= 0.0:
+                    continue
+                wanted = min(max(best[t, d] - 0.5 * slope[t, d] / own, -room[t, d]), room[t, d])
+                for other in range(devices):
+                    slope[t, other] += 2.0 * resistance[t, other, d] * (wanted - best[t, d])
+                best[t, d] = wanted

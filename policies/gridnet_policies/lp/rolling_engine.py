@@ -31,7 +31,6 @@ class RollingEngine(HighsEngine):
     def __init__(self, task: Task) -> None:
         self._kept: dict[tuple[Key, int], tuple[Cut, ...]] = {}
         self._rows: dict[tuple[Key, int], list[int]] = {}
-        self._trusted: tuple[Floats, Floats] | None = None
         super().__init__(task)
         self.newest = np.full(task.steps, GENERATIONS - 1)
         """(slots,) which generation is the newest."""
@@ -84,12 +83,6 @@ class RollingEngine(HighsEngine):
                 rows, np.where(self._equal & ~newest, -INFINITY, bound), np.where(self._equal & newest, bound, INFINITY)
             )
 
-    def trust(self, q_kvar: Floats, share: Floats) -> None:
-        """Lets reactive power go no farther from `q_kvar` (slots, devices), where the slots were linearised, than `share`
-        (slots,) of the inverters' ratings: a current is least somewhere between, and its tangent does not know where."""
-        self._trusted = q_kvar, share[:, None] * self.task.params.fleet.s_kva
-        self._bound_reactive()
-
     def recentre(self, q_kvar: Floats) -> None:
         """Sets the centre of reactive power (slots, devices) of a programme in use; `trust`, levels and cuts must be set after
         it."""
@@ -124,14 +117,6 @@ class RollingEngine(HighsEngine):
         bound = np.array([each.bound_percent for each in cuts]) - offset
         rows = np.array(self._rows[key, generation], dtype=np.int32)
         self.lp.bound_rows(rows, np.full(len(rows), -INFINITY), bound)
-
-    def _reactive_range(self) -> tuple[Floats, Floats]:
-        """(slots, devices) lowest and highest reactive power: near where the slot was linearised."""
-        lowest, highest = super()._reactive_range()
-        if self._trusted is None:
-            return lowest, highest
-        there, radius = self._trusted
-        return np.maximum(lowest, there - radius), np.minimum(highest, there + radius)
 
     def _add_opposites(self) -> None:
         """All pairs of columns, for prices may turn; a pair's row binds while its prices are turned."""

@@ -29,6 +29,9 @@ one step breaks it at another, and that shows without a new power flow."""
 SETTLED = 1e-3
 """Share of the cost within which plan and programme agree, or two rounds do, in an optimal plan."""
 
+TRUST = 0.25
+"""Share of an inverter's rating that its reactive power may move by in one round."""
+
 STANDSTILL = 5e-4
 """Share of the cost below which what a round gains is not worth another round."""
 
@@ -49,6 +52,7 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
     status: Status = "unsettled"
     objective_eur, number, shadow = np.nan, 0, None
     for number in range(1, ROUNDS + 1):
+        programme.trust(point.q_kvar, np.full(task.steps, TRUST))
         solution = _solve_within(task, programme, around, point.controls, deadline)
         if solution is None:
             status, objective_eur, shadow = "time_out", np.nan, None
@@ -56,6 +60,7 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
         last_eur, objective_eur, shadow = best.priced_eur, solution.objective_eur, programme.shadow_prices()
         # From idle the first solution is reached at one go: on the way there nothing is known of limits yet.
         reached, now = cheapest_between(task, schedule, solution) if number > 1 else (solution, check(task, solution))
+        held_back = bool((np.abs(solution.q_kvar - point.q_kvar) > 0.99 * TRUST * task.params.fleet.s_kva).any())
         point = solution
         if now.priced_eur < last_eur or number == 1:
             schedule, best, point = reached, now, reached
@@ -63,7 +68,7 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
         scale = max(abs(best.priced_eur), _turnover_eur(task, around) / 10)
         status = "optimal" if min(gap, moved) <= SETTLED * scale else "unsettled"
         # A limit still broken may yet be kept by the next round, unless the programme itself has given it up.
-        if gap <= SETTLED * scale or (number > 1 and moved <= STANDSTILL * scale and best.keeps_limits):
+        if (gap <= SETTLED * scale and not held_back) or (number > 1 and moved <= STANDSTILL * scale and best.keeps_limits):
             break
         around = operating_point(task, point.controls)
     if not best.keeps_limits and status != "time_out":

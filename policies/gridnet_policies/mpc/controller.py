@@ -39,7 +39,7 @@ TRUST = 0.25
 UNMOVED = 1e-6
 """kW or kvar that a plan may differ from where it was linearised and still count as there."""
 
-MOVED = 0.02
+MOVED = 0.05
 """Share of a device's rating by which a plan has to move for a new linearisation."""
 
 PASSES = 4
@@ -90,9 +90,8 @@ class Controller:
         self._carry_over(task)
         slots = self._engine.slots
         self._renew(task, self._moved_slots(slots[:-1])[:RENEWED])
-        for _ in range(GENERATIONS):
-            # What the slot knew of the hour that is over says nothing of the one that comes into sight.
-            self._renew(task, slots[-1:])
+        # What the slot knew of the hour that is over says nothing of the one that comes into sight.
+        self._renew(task, slots[-1:], GENERATIONS)
         self._level(task)
         self._solve(task)
         self._correct(task)
@@ -132,8 +131,8 @@ class Controller:
         moved: Ints = slots[(np.abs(self._controls[slots] - there) > MOVED * rating).any(axis=1)]
         return moved
 
-    def _renew(self, task: Task, slots: Ints) -> None:
-        """Linearises `slots` at the plan."""
+    def _renew(self, task: Task, slots: Ints, generations: int = 1) -> None:
+        """Linearises `slots` at the plan, in the place of their oldest `generations`."""
         if not len(slots):
             return
         devices = task.params.fleet.devices
@@ -147,10 +146,12 @@ class Controller:
             self._engine.recentre(centre)
         for whole, part in zip(self._around, around, strict=True):
             whole[slots] = part
-        self._engine.replace_tangents(slots, around.d_slack_p)
-        generation = self._engine.newest[slots]
-        self._points[generation, slots], self._slopes[generation, slots] = controls, around.d_slack_p
-        self._hold(task, {key for key in self._engine.held if key.step in set(slots.tolist())})
+        renewed = set(slots.tolist())
+        for _ in range(generations):
+            self._engine.replace_tangents(slots, around.d_slack_p)
+            generation = self._engine.newest[slots]
+            self._points[generation, slots], self._slopes[generation, slots] = controls, around.d_slack_p
+            self._hold(task, {key for key in self._engine.held if key.step in renewed})
 
     def _hold(self, task: Task, keys: set[Key]) -> None:
         """Holds limits by their newest linearisation."""

@@ -42,6 +42,8 @@ class Mpc:
 
         Raises `PowerFlowDiverged` where the network can't carry its loads.
         """
+        if step != self._next:
+            self._reached_kw = 0.0
         task = self._windows.at(step, soc, self._reached_kw)
         if self._controller is None or step != self._next:
             self._controller = Controller(task, self._time_limit_s)
