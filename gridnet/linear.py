@@ -53,6 +53,9 @@ class Sensitivity(NamedTuple):
     """(steps, branches, controls) percent per kW or kvar"""
     d_slack_p: Floats
     """(steps, controls) kW per kW or kvar"""
+    d_turn: Floats
+    """(steps, branches, controls) percent per kW or kvar of the current at right angles to what flows: with `d_loading` it says
+    how the current's phasor moves, which is nearly linear where its magnitude is not."""
 
 
 def linearise(power_flow: PowerFlow, model: SolvedModel, p_kw: Floats, q_kvar: Floats, device_bus: Ints) -> Sensitivity:
@@ -71,7 +74,7 @@ def linearise_pq(power_flow: PowerFlow, model: SolvedModel, p_kw: Floats, q_kvar
 
 def _linearise(equations: _Equations, p_kw: Floats, q_kvar: Floats) -> Sensitivity:
     steps, buses, branches, controls = len(p_kw), equations.power_flow.buses, len(equations.ends), equations.controls
-    shapes = [(buses,), (branches,), (), (buses, controls), (branches, controls), (controls,)]
+    shapes = [(buses,), (branches,), (), (buses, controls), (branches, controls), (controls,), (branches, controls)]
     whole = Sensitivity(*(np.empty((steps, *shape)) for shape in shapes))
     for first in range(0, steps, equations.chunk):
         part = slice(first, first + equations.chunk)
@@ -110,7 +113,7 @@ class _Equations:
             raise PowerFlowDiverged(f"the power flow of step {step} has no solution; lessen its power", step=step)
         power = self._node_power(p_kw, q_kvar)
         dv = self._voltage_change(volts, power[:, :-1])
-        loading, d_loading = self._loading(volts, dv)
+        loading, d_current = self._loading(volts, dv)
         slack_current = volts @ self.admittance[-1]
         slack_p = (volts[:, -1] * slack_current.conj() - power[:, -1]).real * BASE_KVA
         slack_dv = (volts[:, -1:] * (self.admittance[-1] @ dv).conj()).real * BASE_KVA
@@ -121,8 +124,9 @@ class _Equations:
             loading,
             slack_p,
             self._by_device(np.where(known[:, None], d_vm[:, self.bus_node], 0.0)),
-            self._by_device(d_loading),
+            self._by_device(d_current.real),
             self._by_device(slack_dv) - np.pad(self.at_slack, (0, self.controls - len(self.at_slack))),
+            self._by_device(d_current.imag),
         )
 
     def _node_power(self, p_kw: Floats, q_kvar: Floats) -> Complexes:
@@ -156,8 +160,9 @@ class _Equations:
         dv[:, :n] = moved[:, :n] + 1j * moved[:, n:]
         return dv
 
-    def _loading(self, volts: Complexes, dv: Complexes) -> tuple[Floats, Floats]:
-        """Loading of every branch (steps, branches) in percent, and its change (steps, branches, sources)."""
+    def _loading(self, volts: Complexes, dv: Complexes) -> tuple[Floats, Complexes]:
+        """Loading of every branch (steps, branches) in percent, and the change of its current (steps, branches, sources) along
+        the current (real part) and at right angles to it."""
         from_node, to_node = self.ends.T
         yff, yft, ytf, ytt = self.branch_admittance
         at_from = yff * volts[:, from_node] + yft * volts[:, to_node]
@@ -171,7 +176,7 @@ class _Equations:
         # Without current its direction has no meaning: the loading can only grow from there, and 0 is a subgradient.
         toward = np.divide(scale * current.conj(), size, out=np.zeros_like(current), where=size > 0)
         d_current = own[..., None] * dv[:, from_node] + other[..., None] * dv[:, to_node]
-        return np.maximum(load_from, load_to), (toward[..., None] * d_current).real
+        return np.maximum(load_from, load_to), toward[..., None] * d_current
 
     def _by_device(self, by_source: Floats) -> Floats:
         """Spreads the last axis from source nodes to controls; devices that move nothing get zeros."""

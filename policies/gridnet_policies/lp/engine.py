@@ -90,14 +90,10 @@ class ShadowPrices(NamedTuple):
 
 
 class Engine(Protocol):
-    """One task's programme. Centre; then trust, add tangents and cuts, solve, repeat."""
+    """One task's programme. Centre, add tangents and cuts, solve, repeat."""
 
     def centre(self, q_kvar: Floats) -> None:
         """Reactive power (steps, devices) that moves free of charge: what costs the least losses."""
-
-    def trust(self, q_kvar: Floats, share: Floats) -> None:
-        """Lets reactive power go no farther from `q_kvar` (steps, devices), where the steps are linearised, than `share`
-        (steps,) of the inverters' ratings: a current is least somewhere between, and its tangent does not know where."""
 
     def follow(self, tangent: Tangent) -> None:
         """Adds a tangent of the slack power."""
@@ -124,13 +120,11 @@ class Engine(Protocol):
 
 
 def priced_limits(held: Iterable[tuple[Key, list[float]]]) -> dict[Key, float]:
-    """The price of each limit from the duals of its cuts, in the order in which they were made; 0 is left out."""
+    """The price of each limit from the duals of its cuts; 0 is left out. A cut of a loading binds only where the current has the
+    cut's direction, so all of them price the current's magnitude."""
     prices = {}
     for key, duals in held:
-        if key.kind == "loading":
-            price = -sum(duals[::2]) + sum(duals[1::2])
-        else:
-            price = -sum(duals) if key.kind == "vm_max" else sum(duals)
+        price = sum(duals) if key.kind == "vm_min" else -sum(duals)
         if abs(price) > 1e-12:
             prices[key] = price
     return prices

@@ -34,7 +34,6 @@ class HighsEngine:
         self.task = task
         self.columns = Columns(task.steps, fleet.batteries, fleet.devices - fleet.batteries, task.reactive)
         self.slots = np.arange(task.steps)
-        self._trusted: tuple[Floats, Floats] | None = None
         self.centred_kvar = np.zeros((task.steps, fleet.devices))
         self._moving, self._control, self._sign = self.columns.controls()
         self._upper = np.full(self.columns.count, INFINITY)
@@ -56,11 +55,6 @@ class HighsEngine:
     def centre(self, q_kvar: Floats) -> None:
         """See `Engine.centre`; must come before the first tangent."""
         self.centred_kvar = q_kvar
-        self._bound_reactive()
-
-    def trust(self, q_kvar: Floats, share: Floats) -> None:
-        """See `Engine.trust`."""
-        self._trusted = q_kvar, share[:, None] * self.task.params.fleet.s_kva
         self._bound_reactive()
 
     def follow(self, tangent: Tangent) -> None:
@@ -167,22 +161,11 @@ class HighsEngine:
         if not columns.up.size:
             return
         shifts = (self._shifts & ~self._equal)[:, None]
-        lowest, highest = self._reactive_range()
-        self._upper[columns.up] = np.where(shifts, np.maximum(highest - centre, 0.0), 0.0)
-        self._upper[columns.down] = np.where(shifts, np.maximum(centre - lowest, 0.0), 0.0)
-        lower = np.zeros(self.columns.count)
-        lower[columns.up] = np.where(shifts, np.maximum(lowest - centre, 0.0), 0.0)
-        lower[columns.down] = np.where(shifts, np.maximum(centre - highest, 0.0), 0.0)
+        rating = self.task.params.fleet.s_kva
+        self._upper[columns.up] = np.where(shifts, rating - centre, 0.0)
+        self._upper[columns.down] = np.where(shifts, rating + centre, 0.0)
         shifted = np.concatenate([columns.up.ravel(), columns.down.ravel()])
-        self.lp.bound_columns(shifted, lower[shifted], self._upper[shifted])
-
-    def _reactive_range(self) -> tuple[Floats, Floats]:
-        """(slots, devices) lowest and highest reactive power."""
-        rating = np.broadcast_to(self.task.params.fleet.s_kva, self.centred_kvar.shape)
-        if self._trusted is None:
-            return -rating, rating
-        there, radius = self._trusted
-        return np.maximum(-rating, there - radius), np.minimum(rating, there + radius)
+        self.lp.bound_columns(shifted, np.zeros(len(shifted)), self._upper[shifted])
 
     def _add_balance(self) -> None:
         task, columns = self.task, self.columns

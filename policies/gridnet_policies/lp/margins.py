@@ -40,6 +40,8 @@ class Cut(NamedTuple):
     key: Key
     slope: Floats
     bound_percent: float
+    turn_rad: float
+    """Of a loading: the current's direction, from that at the operating point."""
 
 
 def margins(limits: NetworkLimits, vm_pu: Floats, loading_percent: Floats) -> Floats:
@@ -53,8 +55,8 @@ def margins(limits: NetworkLimits, vm_pu: Floats, loading_percent: Floats) -> Fl
 def predicted(limits: NetworkLimits, around: Sensitivity, moved: Floats) -> Floats:
     """The margins that the sensitivities expect when controls move by `moved` (steps, controls) kW and kvar."""
     vm = around.vm_pu + np.matvec(around.d_vm, moved)
-    loading = around.loading_percent + np.matvec(around.d_loading, moved)
-    return margins(limits, vm, np.abs(loading))
+    along, across = around.loading_percent + np.matvec(around.d_loading, moved), np.matvec(around.d_turn, moved)
+    return margins(limits, vm, np.hypot(along, across))
 
 
 def tolerances(limits: NetworkLimits) -> Floats:
@@ -89,27 +91,41 @@ def broken_limits(limits: NetworkLimits, margin: Floats) -> Iterator[Key]:
 def cuts_of(limits: NetworkLimits, around: Sensitivity, controls: Floats, key: Key) -> tuple[Cut, ...]:
     """The linear form of one limit around the operating point with `controls` (steps, controls).
 
-    A loading gives two cuts: the tangent of the current's magnitude, and the same current turned around. Without the
-    second, power that is turned from export to import would seem to unload a line for ever.
+    A loading gives two cuts: the current in its own direction, and turned around. Without the second, power that is turned
+    from export to import would seem to unload a line for ever.
     """
+    turns = (0.0, np.pi) if key.kind == "loading" else (0.0,)
+    return tuple(cut_at(limits, around, controls, key, turn) for turn in turns)
+
+
+def cut_at(limits: NetworkLimits, around: Sensitivity, controls: Floats, key: Key, turn_rad: float) -> Cut:
+    """One cut of a limit; of a loading, for a current that has turned by `turn_rad` from the operating point's."""
     kind, step, column = key
     if kind == "loading":
-        slope, there = around.d_loading[step, column], float(around.loading_percent[step, column])
-        slopes: tuple[Floats, ...] = (slope, -slope)
+        along, across = around.d_loading[step, column], around.d_turn[step, column]
+        slope, there = np.cos(turn_rad) * along + np.sin(turn_rad) * across, around.loading_percent[step, column]
     else:
-        slope, there = around.d_vm[step, column], float(around.vm_pu[step, column])
-        slopes = (100.0 * slope if kind == "vm_max" else -100.0 * slope,)
-    cuts = tuple(Cut(key, each, np.nan) for each in slopes)
-    return moved_cuts(limits, cuts, there, controls[step])
+        slope, there = (100.0 if kind == "vm_max" else -100.0) * around.d_vm[step, column], around.vm_pu[step, column]
+    return moved_cut(limits, Cut(key, slope, np.nan, turn_rad), float(there), controls[step])
 
 
-def moved_cuts(limits: NetworkLimits, cuts: tuple[Cut, ...], there: float, controls: Floats) -> tuple[Cut, ...]:
-    """The cuts of one limit with the slopes that they have, through another operating point: its voltage or loading is `there`
-    with `controls` (controls,)."""
-    kind, _, column = cuts[0].key
+def moved_cut(limits: NetworkLimits, cut: Cut, there: float, controls: Floats) -> Cut:
+    """The cut with the slope that it has, through another operating point: its voltage or loading is `there` with `controls`
+    (controls,)."""
+    kind, _, column = cut.key
     if kind == "loading":
-        room = [float(limits.percent[column]) - there, float(limits.percent[column]) + there]
+        room = float(limits.percent[column]) - np.cos(cut.turn_rad) * there
+    elif kind == "vm_max":
+        room = 100.0 * (float(limits.vm_max_pu[column]) - there)
     else:
-        room = [100.0 * (float(limits.vm_max_pu[column]) - there)] if kind == "vm_max" else []
-        room = room or [100.0 * (there - float(limits.vm_min_pu[column]))]
-    return tuple(each._replace(bound_percent=left + float(each.slope @ controls)) for each, left in zip(cuts, room, strict=True))
+        room = 100.0 * (there - float(limits.vm_min_pu[column]))
+    return cut._replace(bound_percent=float(room + cut.slope @ controls))
+
+
+def turned_rad(around: Sensitivity, moved: Floats, key: Key) -> float:
+    """By how much a branch's current turns when controls move by `moved` (steps, controls); 0 for a voltage."""
+    kind, step, column = key
+    if kind != "loading":
+        return 0.0
+    along = around.loading_percent[step, column] + around.d_loading[step, column] @ moved[step]
+    return float(np.arctan2(around.d_turn[step, column] @ moved[step], along))

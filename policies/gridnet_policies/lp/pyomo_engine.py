@@ -53,7 +53,6 @@ class PyomoEngine:
         self._opposite = opposite_pairs(self.model, task)
         self._equal = np.minimum(task.import_eur_per_kwh, task.export_eur_per_kwh) < 0
         self._centre = np.zeros((task.steps, task.params.fleet.devices))
-        self._lowest, self._highest = np.full_like(self._centre, -np.inf), np.full_like(self._centre, np.inf)
         self._newest: list[Any] = []
         self._tangents: list[tuple[int, Any]] = []
         self._held: dict[Key, list[Any]] = {}
@@ -68,12 +67,6 @@ class PyomoEngine:
     def centre(self, q_kvar: Floats) -> None:
         """See `Engine.centre`; must come before the first tangent."""
         self._centre = q_kvar
-
-    def trust(self, q_kvar: Floats, share: Floats) -> None:
-        """See `Engine.trust`."""
-        radius = share[:, None] * self.task.params.fleet.s_kva
-        self._lowest, self._highest = q_kvar - radius, q_kvar + radius
-        self._bound_reactive(self._shifts)
 
     def follow(self, tangent: Tangent) -> None:
         """See `Engine.follow`."""
@@ -158,20 +151,14 @@ class PyomoEngine:
 
     def _let_shift(self, steps: set[int]) -> None:
         """Frees the reactive power of `steps`. Where no limit is held the centre is best, and it stays there."""
-        self._bound_reactive(steps - self._shifts)
-        self._shifts |= steps
-
-    def _bound_reactive(self, steps: set[int]) -> None:
         rating, freed = self.task.params.fleet.s_kva, []
-        lowest, highest = np.maximum(-rating, self._lowest) - self._centre, np.minimum(rating, self._highest) - self._centre
-        for t in sorted(steps - set(np.flatnonzero(self._equal).tolist())):
+        for t in sorted(steps - self._shifts - set(np.flatnonzero(self._equal).tolist())):
             for d in self.model.d:
                 up, down = self.model.up[t, d], self.model.down[t, d]
-                up.setlb(max(0.0, float(lowest[t, d])))
-                up.setub(max(0.0, float(highest[t, d])))
-                down.setlb(max(0.0, float(-highest[t, d])))
-                down.setub(max(0.0, float(-lowest[t, d])))
+                up.setub(float(rating[d] - self._centre[t, d]))
+                down.setub(float(rating[d] + self._centre[t, d]))
                 freed += [up, down]
+        self._shifts |= steps
         if freed:
             self._solver.update_variables(freed)
 

@@ -7,6 +7,8 @@ sight; no row or column moves, so the basis of the last solution fits the next p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,13 +26,16 @@ Ints = NDArray[np.int64]
 GENERATIONS = 3
 """Tangents of the slack power that a slot keeps."""
 
+DIRECTIONS = 4
+"""Cuts of a limit that a slot keeps."""
+
 
 class RollingEngine(HighsEngine):
     """A `HighsEngine` whose task is replaced by the one a step later. A key's step is a slot."""
 
     def __init__(self, task: Task) -> None:
-        self._kept: dict[tuple[Key, int], tuple[Cut, ...]] = {}
-        self._rows: dict[tuple[Key, int], list[int]] = {}
+        self._kept: dict[Key, list[Cut]] = {}
+        self._turns: dict[Key, int] = {}
         super().__init__(task)
         self.newest = np.full(task.steps, GENERATIONS - 1)
         """(slots,) which generation is the newest."""
@@ -61,6 +66,7 @@ class RollingEngine(HighsEngine):
         self._bound_columns()
         self._bar_opposites()
         self._equal[self.slots] = np.minimum(task.import_eur_per_kwh, task.export_eur_per_kwh) < 0
+        self._bound_reactive()
 
     def replace_tangents(self, slots: Ints, slope: Floats) -> None:
         """Puts new slopes (slots, controls) in the place of the oldest tangents of `slots`; levels are set by `level_tangents`."""
@@ -84,39 +90,49 @@ class RollingEngine(HighsEngine):
             )
 
     def recentre(self, q_kvar: Floats) -> None:
-        """Sets the centre of reactive power (slots, devices) of a programme in use; `trust`, levels and cuts must be set after
-        it."""
+        """Sets the centre of reactive power (slots, devices) of a programme in use; levels and cuts must be set after it."""
         self.centred_kvar = q_kvar
+        self._bound_reactive()
         reach = self.task.params.fleet.s_kva * REACH
         for (side, slot, d, sign), row in self._sides.items():
             bound = np.array([reach[d] - np.sin(SIDES_RAD[side]) * sign * q_kvar[slot, d]])
             self.lp.bound_rows(np.array([row], dtype=np.int32), np.array([-INFINITY]), bound)
 
     @property
-    def kept(self) -> dict[tuple[Key, int], tuple[Cut, ...]]:
-        """The cuts of each limit that is held, by generation. A voltage has one generation, 0: its old cuts are no help."""
+    def kept(self) -> dict[Key, list[Cut]]:
+        """The cuts of each limit that is held."""
         return self._kept
 
-    def hold_at(self, generation: int, cuts: tuple[Cut, ...]) -> None:
-        """Holds a limit by the cuts of one linearisation, in the place of those that it had of this generation."""
-        key = cuts[0].key
-        if (key, generation) not in self._rows:
-            self.hold(cuts)
-            self._rows[key, generation] = self._held[key][-len(cuts) :]
-        else:
-            for row, each in zip(self._rows[key, generation], cuts, strict=True):
-                self.lp.set_coefficients(row, self._moving[key.step], self._moved(each.slope[None])[0])
-        self.bound_at(generation, cuts)
+    def hold(self, cuts: Iterable[Cut]) -> None:
+        """See `Engine.hold`. A limit keeps at most `DIRECTIONS` cuts, the first one always."""
+        fresh = []
+        for each in cuts:
+            kept = self._kept.setdefault(each.key, [])
+            if len(kept) < DIRECTIONS:
+                kept.append(each)
+                fresh.append(each)
+            else:
+                turn = self._turns.get(each.key, 0)
+                self._turns[each.key] = (turn + 1) % (DIRECTIONS - 1)
+                self.replace_cut(each, 1 + turn)
+        super().hold(fresh)
 
-    def bound_at(self, generation: int, cuts: tuple[Cut, ...]) -> None:
-        """Moves the cuts of one generation, whose slopes stay."""
-        key = cuts[0].key
-        self._kept[key, generation] = cuts
-        slot = np.full(len(cuts), key.step)
-        offset = self._centred(np.array([each.slope for each in cuts]), slot)
-        bound = np.array([each.bound_percent for each in cuts]) - offset
-        rows = np.array(self._rows[key, generation], dtype=np.int32)
-        self.lp.bound_rows(rows, np.full(len(rows), -INFINITY), bound)
+    def replace_cut(self, cut: Cut, number: int) -> None:
+        """Puts `cut` in the place of the limit's cut of that number."""
+        row = self._held[cut.key][number]
+        self.lp.set_coefficients(row, self._moving[cut.key.step], self._moved(cut.slope[None])[0])
+        self._kept[cut.key][number] = cut
+        self.bound_cuts([cut.key])
+
+    def bound_cuts(self, keys: Iterable[Key]) -> None:
+        """Puts the cuts of limits that are held to the bounds that they have in `kept`."""
+        chosen = list(keys)
+        cuts = [each for key in chosen for each in self._kept[key]]
+        if cuts:
+            rows = np.array([row for key in chosen for row in self._held[key]], dtype=np.int32)
+            offset = self._centred(np.array([each.slope for each in cuts]), np.array([each.key.step for each in cuts]))
+            bound = np.array([each.bound_percent for each in cuts]) - offset
+            self.lp.bound_rows(rows, np.full(len(rows), -INFINITY), bound)
 
     def _add_opposites(self) -> None:
         """All pairs of columns, for prices may turn; a pair's row binds while its prices are turned."""

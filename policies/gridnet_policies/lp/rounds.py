@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gridnet.linear import Sensitivity, linearise, linearise_pq
 from gridnet_policies.lp.engine import Engine, Solution, Tangent
 from gridnet_policies.lp.highs_engine import HighsEngine
-from gridnet_policies.lp.margins import Key, broken_limits, cuts_of, margins, predicted
+from gridnet_policies.lp.margins import broken_limits, cut_at, cuts_of, margins, predicted, turned_rad
 from gridnet_policies.lp.plan import Plan, Status, check, violations
 from gridnet_policies.lp.reactive import least_losses_kvar
 from gridnet_policies.lp.search import cheapest_between
@@ -27,13 +27,8 @@ PASSES = 4
 one step breaks it at another, and that shows without a new power flow."""
 
 SETTLED = 1e-3
-"""Share of the cost within which plan and programme agree, or two rounds do, in an optimal plan."""
-
-TRUST = 0.25
-"""Share of an inverter's rating that its reactive power may move by in one round."""
-
-STANDSTILL = 5e-4
-"""Share of the cost below which what a round gains is not worth another round."""
+"""Share of the cost within which plan and programme agree, or two rounds do, in an optimal plan: another round is not worth
+its time."""
 
 
 def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_limit_s: float | None = None) -> Plan:
@@ -52,7 +47,6 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
     status: Status = "unsettled"
     objective_eur, number, shadow = np.nan, 0, None
     for number in range(1, ROUNDS + 1):
-        programme.trust(point.q_kvar, np.full(task.steps, TRUST))
         solution = _solve_within(task, programme, around, point.controls, deadline)
         if solution is None:
             status, objective_eur, shadow = "time_out", np.nan, None
@@ -60,7 +54,6 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
         last_eur, objective_eur, shadow = best.priced_eur, solution.objective_eur, programme.shadow_prices()
         # From idle the first solution is reached at one go: on the way there nothing is known of limits yet.
         reached, now = cheapest_between(task, schedule, solution) if number > 1 else (solution, check(task, solution))
-        held_back = bool((np.abs(solution.q_kvar - point.q_kvar) > 0.99 * TRUST * task.params.fleet.s_kva).any())
         point = solution
         if now.priced_eur < last_eur or number == 1:
             schedule, best, point = reached, now, reached
@@ -68,7 +61,7 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
         scale = max(abs(best.priced_eur), _turnover_eur(task, around) / 10)
         status = "optimal" if min(gap, moved) <= SETTLED * scale else "unsettled"
         # A limit still broken may yet be kept by the next round, unless the programme itself has given it up.
-        if (gap <= SETTLED * scale and not held_back) or (number > 1 and moved <= STANDSTILL * scale and best.keeps_limits):
+        if gap <= SETTLED * scale or (number > 1 and moved <= SETTLED * scale and best.keeps_limits):
             break
         around = operating_point(task, point.controls)
     if not best.keeps_limits and status != "time_out":
@@ -115,20 +108,20 @@ def _solve_within(task: Task, programme: Engine, around: Sensitivity, controls: 
     margin = margins(limits, around.vm_pu, around.loading_percent)
     # An upper voltage limit held in earlier rounds is held from here on as seen from here.
     new = {key for key in programme.held if key.kind == "vm_max"} | set(broken_limits(limits, margin))
-    fresh: set[Key] = set()
+    programme.hold(each for key in sorted(new) for each in cuts_of(limits, around, controls, key))
+    programme.follow(tangent)
+    seen = {key for key in new if key.kind != "loading"}
     solution = None
-    for number in range(PASSES):
-        programme.hold(each for key in sorted(new) for each in cuts_of(limits, around, controls, key))
-        if number == 0:
-            programme.follow(tangent)
-        fresh |= new
+    for number in range(1, PASSES + 1):
         solution = programme.solve(None if deadline is None else max(0.0, deadline - time.monotonic()))
         if solution is None:
             return None
         moved = solution.controls[:, : controls.shape[1]] - controls
-        new = set(broken_limits(limits, predicted(limits, around, moved))) - fresh
-        if not new:
+        new = set(broken_limits(limits, predicted(limits, around, moved))) - seen
+        if not new or number == PASSES:
             break
+        programme.hold([cut_at(limits, around, controls, key, turned_rad(around, moved, key)) for key in sorted(new)])
+        seen |= {key for key in new if key.kind != "loading"}
     return solution
 
 

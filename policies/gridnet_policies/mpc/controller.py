@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 
 from gridnet.errors import PowerFlowDiverged
 from gridnet.powerflow import Flow
-from gridnet_policies.lp.margins import Key, broken_limits, cuts_of, margins, moved_cuts, predicted, tolerances
+from gridnet_policies.lp.margins import (
+    broken_limits,
+    cut_at,
+    cuts_of,
+    margins,
+    moved_cut,
+    predicted,
+    tolerances,
+    turned_rad,
+)
 from gridnet_policies.lp.reactive import least_losses_kvar
 from gridnet_policies.lp.rolling_engine import GENERATIONS, RollingEngine
 from gridnet_policies.lp.rounds import operating_point, tangent_at
@@ -32,9 +41,6 @@ FIRST_ROUNDS = 4
 
 RENEWED = 16
 """Steps linearised anew at most before a solution, but for the last step, which always is."""
-
-TRUST = 0.25
-"""Share of an inverter's rating that its reactive power may move by in one solution."""
 
 UNMOVED = 1e-6
 """kW or kvar that a plan may differ from where it was linearised and still count as there."""
@@ -70,7 +76,6 @@ class Controller:
         self._controls = controls
         for _ in range(GENERATIONS):
             self._engine.follow(tangent_at(around, controls))
-        self._trust = np.full(task.steps, TRUST)
         self._solve(task)
         for _ in range(FIRST_ROUNDS - 1):
             self._renew(task, self._moved_slots(np.arange(task.steps)))
@@ -107,7 +112,6 @@ class Controller:
             if settled or (beyond <= tolerances(task.limits)).all():
                 return
             self._renew(task, first)
-            self._trust[first] *= 0.5
             self._level(task)
             self._solve(task)
 
@@ -122,7 +126,6 @@ class Controller:
         self._controls[slots[-1], :batteries] = 0.0
         self._controls[slots[-1], batteries:devices] = available[slots[-1]]
         self._available = available
-        self._trust[slots[-1]] = TRUST
 
     def _moved_slots(self, slots: Ints) -> Ints:
         """Those of `slots` whose plan has moved from where they were linearised."""
@@ -146,23 +149,25 @@ class Controller:
             self._engine.recentre(centre)
         for whole, part in zip(self._around, around, strict=True):
             whole[slots] = part
-        renewed = set(slots.tolist())
         for _ in range(generations):
             self._engine.replace_tangents(slots, around.d_slack_p)
             generation = self._engine.newest[slots]
             self._points[generation, slots], self._slopes[generation, slots] = controls, around.d_slack_p
-            self._hold(task, {key for key in self._engine.held if key.step in renewed})
+        renewed, points = set(slots.tolist()), self._newest_points()
+        for key, cuts in self._engine.kept.items():
+            if key.step in renewed:
+                for number, each in enumerate(cuts):
+                    self._engine.replace_cut(cut_at(task.limits, self._around, points, key, each.turn_rad), number)
 
-    def _hold(self, task: Task, keys: set[Key]) -> None:
-        """Holds limits by their newest linearisation."""
-        points = self._points[self._engine.newest, np.arange(task.steps)][:, : self._slopes.shape[-1]]
-        for key in sorted(keys):
-            generation = int(self._engine.newest[key.step]) if key.kind == "loading" else 0
-            self._engine.hold_at(generation, cuts_of(task.limits, self._around, points, key))
+    def _newest_points(self) -> Floats:
+        """(slots, controls) where the slots were linearised last."""
+        newest = (self._engine.newest, np.arange(len(self._engine.newest)))
+        points: Floats = self._points[newest][:, : self._slopes.shape[-1]]
+        return points
 
     def _level(self, task: Task) -> None:
         """Puts tangents and held limits to where the AC power flow of the task's loads has them."""
-        engine, everywhere, devices = self._engine, np.arange(task.steps), task.params.fleet.devices
+        engine, everywhere = self._engine, np.arange(task.steps)
         flow, controls = self._flow(task), self._slopes.shape[-1]
         by_slot = np.argsort(engine.slots)
         shape = (GENERATIONS, task.steps, -1)
@@ -171,13 +176,12 @@ class Controller:
         newest = (engine.newest, everywhere)
         self._around = self._around._replace(vm_pu=vm[newest], loading_percent=loading[newest])
         engine.level_tangents(slack - np.einsum("gtc,gtc->gt", self._slopes, self._points[..., :controls]))
-        if task.reactive:
-            engine.trust(self._points[newest][:, devices:], self._trust)
-        for (key, generation), cuts in list(engine.kept.items()):
-            at = generation if key.kind == "loading" else int(engine.newest[key.step])
-            there = (loading if key.kind == "loading" else vm)[at, key.step, key.column]
-            point = self._points[at, key.step, :controls]
-            engine.bound_at(generation, moved_cuts(task.limits, cuts, float(there), point))
+        points = self._newest_points()
+        for key, cuts in engine.kept.items():
+            seen = self._around.loading_percent if key.kind == "loading" else self._around.vm_pu
+            there = float(seen[key.step, key.column])
+            cuts[:] = [moved_cut(task.limits, each, there, points[key.step]) for each in cuts]
+        engine.bound_cuts(engine.kept)
 
     def _flow(self, task: Task) -> Flow:
         """The AC power flow at the points of all tangents, generation by generation, in the order of time."""
@@ -193,16 +197,17 @@ class Controller:
 
     def _solve(self, task: Task) -> None:
         """Solves, adding the limits that the sensitivities see broken. Keeps the last plan where the time did not suffice."""
-        limits, everywhere = task.limits, np.arange(task.steps)
-        points = self._points[self._engine.newest, everywhere][:, : self._slopes.shape[-1]]
-        new = set(broken_limits(limits, margins(limits, self._around.vm_pu, self._around.loading_percent)))
-        for _ in range(PASSES):
-            self._hold(task, new - set(self._engine.held))
-            solution = self._engine.solve(self.time_limit_s)
+        limits, around, points, engine = task.limits, self._around, self._newest_points(), self._engine
+        new = set(broken_limits(limits, margins(limits, around.vm_pu, around.loading_percent))) - set(engine.held)
+        engine.hold(each for key in sorted(new) for each in cuts_of(limits, around, points, key))
+        for number in range(1, PASSES + 1):
+            solution = engine.solve(self.time_limit_s)
             if solution is None:
                 return
             self._controls = solution.controls
             moved = self._controls[:, : points.shape[1]] - points
-            new = set(broken_limits(limits, predicted(limits, self._around, moved)))
-            if not new - set(self._engine.held):
+            broken = set(broken_limits(limits, predicted(limits, around, moved)))
+            new = {key for key in broken if key.kind == "loading" or key not in engine.kept}
+            if not new or number == PASSES:
                 return
+            engine.hold([cut_at(limits, around, points, key, turned_rad(around, moved, key)) for key in sorted(new)])

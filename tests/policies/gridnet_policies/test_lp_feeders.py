@@ -82,7 +82,8 @@ def test_power_turned_from_export_to_import_loads_a_line_again() -> None:
     # One bus and one line at 5 %, unloaded by 1 % a kW: 20 kW later it carries 15 % the other way, 5 beyond its limit.
     limits = NetworkLimits(np.array([0.9]), np.array([1.1]), np.array([10.0]))
     slope = np.array([[[-1.0]]])
-    around = Sensitivity(np.ones((1, 1)), np.array([[5.0]]), np.zeros(1), np.zeros((1, 1, 1)), slope, np.zeros((1, 1)))
+    nothing = np.zeros((1, 1, 1))
+    around = Sensitivity(np.ones((1, 1)), np.array([[5.0]]), np.zeros(1), nothing, slope, np.zeros((1, 1)), nothing)
     there = np.array([[20.0]])
     assert predicted(limits, around, there)[0, 2] == pytest.approx(5.0)
     excess = [each.slope @ there[0] - each.bound_percent for each in cuts_of(limits, around, 0 * there, Key("loading", 0, 0))]
