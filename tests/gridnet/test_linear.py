@@ -185,3 +185,20 @@ def test_the_slack_power_lies_above_its_tangents(meshed: Network, seed: int, kw:
     around = linearise_pq(power_flow, feeder.model, p_kw, q_kvar, bus)
     tangent = around.slack_p_kw[0] + around.d_slack_p[0] @ moved
     assert power_flow.solve(*there).slack_p_kw[0] >= tangent - 1e-6
+
+
+def test_the_phasor_tells_the_loading_far_from_the_operating_point(meshed: Network) -> None:
+    # Reactive power at right angles to the current: the tangent of the magnitude says that nothing happens.
+    feeder, power_flow = meshed
+    p_kw, q_kvar = np.zeros((2, 1, power_flow.buses))
+    p_kw[0, 5] = 40.0
+    around = linearise_pq(power_flow, feeder.model, p_kw, q_kvar, np.array([5]))
+    there = q_kvar.copy()
+    there[0, 5] = 40.0
+    moved = np.array([0.0, 40.0])
+    true = loading_of(power_flow.solve(p_kw, there))[0]
+    along, across = around.loading_percent[0] + around.d_loading[0] @ moved, around.d_turn[0] @ moved
+    loaded = true > 10.0
+    assert loaded.any()
+    assert np.hypot(along, across)[loaded] == pytest.approx(true[loaded], rel=0.02)
+    assert (np.abs(along[loaded] - true[loaded]) > 0.1 * true[loaded]).any()

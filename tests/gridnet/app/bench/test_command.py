@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from gridnet.app.bench import run as bench_run
@@ -197,3 +198,26 @@ def test_the_shipped_policy_beats_the_rule_on_a_held_out_week_of_its_feeder(rura
     scores = run_benchmark(rural1, Plan(("rule", "rl"), (29,), 1, 0), lambda line: None).scores
     assert scores["rl"].cost_eur < scores["rule"].cost_eur
     assert scores["rl"].violation_steps <= scores["no_battery"].violation_steps
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_prices_by_bus_are_written_whole_and_in_parts(ending: str, tmp_path: Path) -> None:
+    target = tmp_path / f"prices.{ending}"
+    assert main([*TINY, "--policies", "lp", "--dlmp", str(target)]) == 0
+    table = pd.read_csv(target, parse_dates=["start"]) if ending == "csv" else pd.read_parquet(target)
+    parts = [f"{part}_eur_per_mwh" for part in ("total", "energy", "loss", "congestion", "voltage")]
+    assert list(table.columns) == ["start", "bus", *parts]
+    assert len(table) == 672 * 5
+    assert str(table["start"].dt.tz) == "UTC"
+    assert table[parts[1:]].sum(axis=1).to_numpy() == pytest.approx(table[parts[0]].to_numpy(), abs=3e-4)
+    assert table[parts[0]].std() > 1.0
+
+
+def test_prices_need_a_file_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "tiny", "--dlmp", "-"]) == 2
+    assert "--dlmp: got '-', expected the name of a file" in capsys.readouterr().err
+
+
+def test_no_policy_that_keeps_its_limits_costs_less_than_the_bound(content: dict[str, Any]) -> None:
+    assert all(figures["cost_eur"] >= content["lower_bound_eur"] - 1e-6 for figures in content["policies"].values())
+    assert content["policies"]["lp"]["cost_eur"] < content["lower_bound_eur"] + 0.1
