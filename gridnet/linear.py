@@ -29,7 +29,7 @@ Ints = NDArray[np.int64]
 Complexes = NDArray[np.complex128]
 
 _CHUNK_BYTES = 16e6
-"""Size of the largest working array, which bounds memory whatever the number of steps."""
+"""Size of the largest working array, which bounds memory beyond the answer itself whatever the number of steps."""
 
 
 class Sensitivity(NamedTuple):

@@ -86,4 +86,6 @@ def _summary(case: Case, weeks: Sequence[int], outcome: Outcome) -> str:
 def _table_faults(target: str | None) -> list[Fault]:
     if target == STANDARD_OUTPUT:
         return [Fault("--dlmp", repr(target), "the name of a file, .csv or .parquet")]
+    if target is not None and Path(target).suffix not in (".csv", ".parquet"):
+        return [Fault("--dlmp", repr(target), "a name that ends in .csv or .parquet")]
     return file_faults("--dlmp", target)

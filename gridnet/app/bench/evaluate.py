@@ -48,7 +48,7 @@ class WeekAccount:
     """What a week cost, in money and otherwise."""
 
     cost_eur: float
-    """Energy, wear and carbon, and the value of what the batteries hold more or less than at the start."""
+    """Energy, wear, carbon, a charge on the peak, and the value of what the batteries hold more or less than at the start."""
     violation_steps: int
     worst_voltage_pu: float
     """The bus voltage that is farthest from 1 pu."""

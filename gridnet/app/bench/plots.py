@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from gridnet.app.bench.evaluate import WeekRun
-from gridnet.app.bench.score import BOUND, REFERENCE, Score
+from gridnet.app.bench.score import FORESIGHT, REFERENCE, Score
 from gridnet.case import Case
 from gridnet.limits import make_limits
 
@@ -69,10 +69,10 @@ def cost_plot(scores: Mapping[str, Score], title: str) -> Plot:
     panels = {"cost (EUR)": [score.cost_eur for score in scores.values()]}
     panels[f"saving against {REFERENCE} (EUR)"] = [score.saving_eur for score in scores.values()]
     if any(score.captured is not None for score in scores.values()):
-        panels[f"share of the {BOUND} saving (%)"] = [100 * (score.captured or 0.0) for score in scores.values()]
+        panels[f"share of the {FORESIGHT} saving (%)"] = [100 * (score.captured or 0.0) for score in scores.values()]
     figure = Figure(figsize=(10, 1.5 + 0.42 * len(names)), layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    colours = [PLAIN if name in {REFERENCE, BOUND} else POLICY for name in names]
+    colours = [PLAIN if name in {REFERENCE, FORESIGHT} else POLICY for name in names]
     for axes, (label, values) in zip(row, panels.items(), strict=True):
         axes.barh(names, values, color=colours, height=0.62)
         reach = _whiskers(axes, list(scores.values())) if label.startswith("share") else np.array(values)

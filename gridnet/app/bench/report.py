@@ -20,7 +20,7 @@ from gridnet.app.bench import network_map, plots
 from gridnet.app.bench.evaluate import WeekRun
 from gridnet.app.bench.network_map import LimitUse
 from gridnet.app.bench.plots import Plot, Runs, in_words, local_day, number
-from gridnet.app.bench.score import BOUND, REFERENCE, Score
+from gridnet.app.bench.score import FORESIGHT, REFERENCE, Score
 from gridnet.case import Case
 from gridnet.clock import is_held_out
 from gridnet.errors import InputError
@@ -60,7 +60,7 @@ COLUMNS: Mapping[str, Column] = {
     "captured": Column(
         "captured",
         "%",
-        f"The saving as a share of the saving of {BOUND}, which knows the whole week before it starts.",
+        f"The saving as a share of the saving of {FORESIGHT}, which knows the whole week before it starts.",
         1,
         100.0,
     ),
@@ -255,7 +255,7 @@ def _page(case: Case, runs: Runs, scores: Mapping[str, Score], figures: Sequence
         figures=[(plot, drawing, CAPTIONS[plot.name]) for plot, drawing in figures],
         provenance=case.series.provenance,
         reference=REFERENCE,
-        bound=BOUND,
+        bound=FORESIGHT,
     )
 
 
@@ -291,7 +291,7 @@ def _week_row(case: Case, run: WeekRun) -> dict[str, str]:
 def _verdict(scores: Mapping[str, Score], weeks: int) -> list[str]:
     """The report in a few sentences, the first fit for a title."""
     span = "one week" if weeks == 1 else f"{weeks} weeks"
-    rivals = {name: score for name, score in scores.items() if name not in {REFERENCE, BOUND}}
+    rivals = {name: score for name, score in scores.items() if name not in {REFERENCE, FORESIGHT}}
     if not rivals:
         return [f"What {span} cost under each policy."]
     name = max(rivals, key=lambda each: rivals[each].saving_eur)

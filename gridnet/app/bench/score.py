@@ -13,7 +13,7 @@ from gridnet.app.bench.evaluate import WeekAccount
 Floats = NDArray[np.float64]
 
 RESAMPLES = 10_000
-REFERENCE, BOUND = "no_battery", "lp"
+REFERENCE, FORESIGHT = "no_battery", "lp"
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,18 @@ class Weeks:
 def score(policies: Mapping[str, Weeks], seed: int) -> dict[str, Score]:
     """Scores every policy; needs the reference among them. `seed` drives the bootstrap."""
     reference = policies[REFERENCE].costs()[0]
-    bound = reference - policies[BOUND].costs()[0] if BOUND in policies else None
+    foresight = reference - policies[FORESIGHT].costs()[0] if FORESIGHT in policies else None
     scores = {}
     for name, weeks in policies.items():
         saving = reference - weeks.costs()
-        comparable = bound is not None and bound.sum() > 1e-6
+        comparable = foresight is not None and foresight.sum() > 1e-6
         flat = [week for one in weeks.accounts for week in one]
         voltages = np.array([week.worst_voltage_pu for week in flat])
         scores[name] = Score(
             cost_eur=float(weeks.costs().mean(axis=0).sum()),
             saving_eur=float(saving.mean(axis=0).sum()),
-            captured=float(saving.mean(axis=0).sum() / bound.sum()) if comparable and bound is not None else None,
-            captured_ci95=_interval(saving, bound, seed) if comparable and bound is not None else None,
+            captured=float(saving.mean(axis=0).sum() / foresight.sum()) if comparable and foresight is not None else None,
+            captured_ci95=_interval(saving, foresight, seed) if comparable and foresight is not None else None,
             violation_steps=sum(week.violation_steps for week in flat) / len(weeks.accounts),
             worst_voltage_pu=float(voltages[np.argmax(np.abs(voltages - 1.0))]),
             worst_loading_percent=max(week.worst_loading_percent for week in flat),
@@ -75,14 +75,14 @@ def score(policies: Mapping[str, Weeks], seed: int) -> dict[str, Score]:
     return scores
 
 
-def _interval(saving: Floats, bound: Floats, seed: int) -> tuple[float, float]:
-    """Percentile bootstrap of the ratio of sums: weeks are drawn with their own bound (paired), seeds independently."""
+def _interval(saving: Floats, foresight: Floats, seed: int) -> tuple[float, float]:
+    """Percentile bootstrap of the ratio of sums: weeks are drawn with their own foresight saving (paired), seeds alone."""
     rng = np.random.default_rng(seed)
     seeds, weeks = saving.shape
     week = rng.integers(weeks, size=(RESAMPLES, weeks))
     row = rng.integers(seeds, size=(RESAMPLES, seeds))
     drawn = saving[row[:, :, None], week[:, None, :]].mean(axis=1).sum(axis=1)
-    total = bound[week].sum(axis=1)
+    total = foresight[week].sum(axis=1)
     ratio = drawn[total > 0] / total[total > 0]
     low, high = np.percentile(ratio, [2.5, 97.5])
     return float(low), float(high)

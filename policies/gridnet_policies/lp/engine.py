@@ -5,7 +5,7 @@ minimise   sum over steps of dt * (import price * imported - export price * expo
 subject to stored' = keep * stored + dt * (eta_c * charge - discharge / eta_d), inside the window
            0 <= charge, discharge <= power limit;  0 <= pv <= what the sun gives;  q inside a polygon in the inverter's circle
            imported - exported >= tangent of the AC slack power, at every operating point visited
-           slope * controls - excess <= bound, for the limits found broken;  peak >= imported
+           slope * controls - excess <= bound, for the limits found broken;  peak >= imported - reached
 
 The controls of a step are the devices' active powers, then, in a reactive task, their reactive powers. Slack power is convex
 in them (losses are), so its tangents are added up, not replaced: the programme then settles instead of swinging between
@@ -37,17 +37,15 @@ from gridnet_policies.lp.margins import Cut, Key
 
 Floats = NDArray[np.float64]
 
-TURNS = 4
-"""Times that directions are barred and the programme solved again, at most; what is left of both is netted."""
+AGAIN = 6
+"""Times that directions are barred or sides of the polygon added and the programme solved again, at most; what is left of two
+opposite directions is netted."""
 
 BOTH = 1e-6
 """Above this, kW or kWh, a direction is in use."""
 
 OUTSIDE = 2e-3
 """Share of an inverter's rating beyond a side of the polygon that calls for that side as a row."""
-
-CORNERS = 2
-"""Times that sides of the polygon are added and the programme solved again, at most."""
 
 
 NEGLIGIBLE = 1e-7
@@ -133,7 +131,7 @@ def priced_limits(held: Iterable[tuple[Key, list[float]]]) -> dict[Key, float]:
 def netted(charge: Floats, discharge: Floats, efficiency: Floats) -> Floats:
     """One power per battery that stores exactly what charge and discharge together store: the charge follows the plan.
 
-    Both are above zero only where burning energy paid and `TURNS` did not suffice to choose a direction.
+    Both are above zero only where burning energy paid and `AGAIN` did not suffice to choose a direction.
     """
     gain = efficiency[0] * charge - discharge / efficiency[1]
     net: Floats = np.where(gain > 0, -gain / efficiency[0], -gain * efficiency[1])

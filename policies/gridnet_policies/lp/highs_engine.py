@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet_policies.lp.columns import Columns
-from gridnet_policies.lp.engine import BOTH, CORNERS, OUTSIDE, TURNS, ShadowPrices, Solution, Tangent, netted, priced_limits
+from gridnet_policies.lp.deadline import Deadline
+from gridnet_policies.lp.engine import AGAIN, BOTH, OUTSIDE, ShadowPrices, Solution, Tangent, netted, priced_limits
 from gridnet_policies.lp.highs import INFINITY, HighsProgramme
 from gridnet_policies.lp.margins import KINDS, Cut, Key
 from gridnet_policies.lp.ranges import (
@@ -102,8 +103,9 @@ class HighsEngine:
     def solve(self, time_limit_s: float | None = None) -> Solution | None:
         """See `Engine.solve`."""
         barred: list[Ints] = []
-        finished = self.lp.run(time_limit_s)
-        for _ in range(TURNS + CORNERS):
+        deadline = Deadline(time_limit_s)
+        finished = self.lp.run(deadline.left_s())
+        for _ in range(AGAIN):
             if not finished:
                 break
             values = self.lp.values()
@@ -112,7 +114,7 @@ class HighsEngine:
                 break
             barred.append(weaker)
             self.lp.bound_columns(weaker, np.zeros(len(weaker)), np.zeros(len(weaker)))
-            finished = self.lp.run(time_limit_s)
+            finished = self.lp.run(deadline.left_s())
         solution = self._solution() if finished else None
         self._duals = self.lp.duals()
         for columns in barred:

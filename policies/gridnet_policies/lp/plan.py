@@ -38,9 +38,9 @@ class Violation:
 class Plan:
     """A schedule over `[start, start + steps)`.
 
-    `status` is `optimal`: all limits kept and the cost settled; `limits_exceeded`: some limit can't be kept, see
-    `violations`; `unsettled`: all limits kept, yet the cost still moved in the last round; `time_out`: the time given did not
-    suffice, and this is the best schedule found by then, at worst the one in which batteries rest.
+    `status` is `optimal`: all limits kept and the cost settled; `limits_exceeded`: some limit can't be kept, or was not within the
+    rounds, see `violations`; `unsettled`: all limits kept, yet the cost still moved in the last round; `time_out`: the time given
+    did not suffice, and this is the best schedule found by then, at worst the one in which batteries rest.
     """
 
     status: Status

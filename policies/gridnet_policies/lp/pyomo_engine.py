@@ -10,6 +10,7 @@ plan = make_plan(task, with_a_quiet_noon)
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,12 +21,12 @@ from pyomo.contrib.solver.solvers.highs import Highs
 from pyomo.core.expr import LinearExpression
 
 from gridnet.errors import Infeasible
+from gridnet_policies.lp.deadline import Deadline
 from gridnet_policies.lp.engine import (
+    AGAIN,
     BOTH,
-    CORNERS,
     NEGLIGIBLE,
     OUTSIDE,
-    TURNS,
     ShadowPrices,
     Solution,
     Tangent,
@@ -58,7 +59,7 @@ class PyomoEngine:
         self._held: dict[Key, list[Any]] = {}
         self._sides: set[tuple[int, int, int, int]] = set()
         self._shifts: set[int] = set()
-        self._solver = _solver(self.model)
+        self._solver, self._spent_s = _solver(self.model), 0.0
 
     def add(self, expression: Any) -> None:
         """Adds a constraint of your own, a linear Pyomo relation over the variables of `model`."""
@@ -105,10 +106,10 @@ class PyomoEngine:
 
     def solve(self, time_limit_s: float | None = None) -> Solution | None:
         """See `Engine.solve`."""
-        self._solver.config.time_limit = time_limit_s
         barred: list[Any] = []
-        objective_eur = self._run()
-        for _ in range(TURNS + CORNERS):
+        deadline = Deadline(time_limit_s)
+        objective_eur = self._run(deadline)
+        for _ in range(AGAIN):
             if objective_eur is None:
                 break
             both = [(one, other) for one, other in self._opposite if min(one.value, other.value) > BOTH]
@@ -117,7 +118,7 @@ class PyomoEngine:
             weaker = [other if one.value >= other.value else one for one, other in both]
             barred += weaker
             self._bar(weaker, True)
-            objective_eur = self._run()
+            objective_eur = self._run(deadline)
         solution = None if objective_eur is None else self._solution(objective_eur)
         self._duals = {} if objective_eur is None else self._loader.get_duals()
         self._bar(barred, False)
@@ -181,9 +182,13 @@ class PyomoEngine:
         self._add(rows)
         return bool(rows)
 
-    def _run(self) -> float | None:
+    def _run(self, deadline: Deadline) -> float | None:
         """Solves and loads the variables; None where the time did not suffice."""
+        left_s, began = deadline.left_s(), time.monotonic()
+        # HiGHS counts the time of all its runs.
+        self._solver.config.time_limit = None if left_s is None else self._spent_s + left_s
         found = self._solver.solve(self.model)
+        self._spent_s += time.monotonic() - began
         if found.termination_condition == TerminationCondition.maxTimeLimit:
             return None
         if found.incumbent_objective is None:

@@ -52,10 +52,21 @@ def lowest_reachable_kwh(task: Task) -> Floats:
     return floor
 
 
+def highest_reachable_kwh(task: Task) -> Floats:
+    """(steps, batteries) highest stored energy to be kept after each step: the window's, or, from a start above it, what
+    discharging at full power leaves."""
+    fleet = task.params.fleet
+    window, loss = fleet.soc_window[1] * fleet.e_kwh, fleet.p_kw * fleet.dt_h / fleet.efficiency[1]
+    ceiling, stored = np.empty((task.steps, fleet.batteries)), task.soc * fleet.e_kwh
+    for t in range(task.steps):
+        stored = np.maximum(window, fleet.keep * stored - loss)
+        ceiling[t] = stored
+    return ceiling
+
+
 def stored_range_kwh(task: Task) -> tuple[Floats, Floats]:
     """(steps, batteries) lowest and highest stored energy after each step."""
-    floor = lowest_reachable_kwh(task)
-    return floor, np.maximum(task.params.fleet.soc_window[1] * task.params.fleet.e_kwh, floor)
+    return lowest_reachable_kwh(task), highest_reachable_kwh(task)
 
 
 def stored_coefficients(task: Task) -> tuple[float, float]:

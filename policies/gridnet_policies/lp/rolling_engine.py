@@ -2,7 +2,8 @@
 
 The slots form a ring. When the horizon rolls, the slot of the step that is over becomes the slot of the step that comes into
 sight; no row or column moves, so the basis of the last solution fits the next programme as it is. Every slot keeps its last
-`GENERATIONS` tangents, so the programme does not grow.
+`GENERATIONS` tangents, and every limit that it has ever held up to `DIRECTIONS` cuts: the programme grows by rows for limits that
+were not held before, and by nothing else.
 """
 
 from __future__ import annotations
@@ -80,10 +81,10 @@ class RollingEngine(HighsEngine):
             self.lp.set_coefficients(int(rows[slot]), self._moving[slot, :entries], -row_moved[:entries])
 
     def level_tangents(self, level: Floats) -> None:
-        """Sets the levels (generations, slots) of all tangents, kW of slack power with every control at 0."""
+        """Sets the levels (generations, slots) of all tangents, kW of slack power with every control at 0; NaN lets one go."""
         everywhere = np.arange(self.task.steps)
         for generation, (rows, tangent) in enumerate(self._tangents):
-            bound = level[generation] + self._centred(tangent.slope, everywhere)
+            bound = np.nan_to_num(level[generation], nan=-INFINITY) + self._centred(tangent.slope, everywhere)
             newest = self.newest == generation
             self.lp.bound_rows(
                 rows, np.where(self._equal & ~newest, -INFINITY, bound), np.where(self._equal & newest, bound, INFINITY)
@@ -108,7 +109,9 @@ class RollingEngine(HighsEngine):
         fresh = []
         for each in cuts:
             kept = self._kept.setdefault(each.key, [])
-            if len(kept) < DIRECTIONS:
+            if kept and each.key.kind != "loading":
+                self.replace_cut(each, 0)
+            elif len(kept) < DIRECTIONS:
                 kept.append(each)
                 fresh.append(each)
             else:
@@ -135,7 +138,8 @@ class RollingEngine(HighsEngine):
             self.lp.bound_rows(rows, np.full(len(rows), -INFINITY), bound)
 
     def _add_opposites(self) -> None:
-        """All pairs of columns, for prices may turn; a pair's row binds while its prices are turned."""
+        """Rows for all pairs of import and export, for prices may turn; they bind while theirs are turned. Charging and
+        discharging at once is left to being barred."""
         columns, movable = self.columns, self.task.params.fleet.p_kw > 0
         self._cycling = np.stack([columns.charge[:, movable].ravel(), columns.discharge[:, movable].ravel()], axis=1)
         self._exchange = np.stack([columns.imported, columns.exported], axis=1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gridnet.errors import PowerFlowDiverged
 from gridnet.linear import Sensitivity, linearise, linearise_pq
+from gridnet_policies.lp.deadline import Deadline
 from gridnet_policies.lp.engine import Engine, Solution, Tangent
 from gridnet_policies.lp.highs_engine import HighsEngine
 from gridnet_policies.lp.margins import broken_limits, cut_at, cuts_of, margins, predicted, turned_rad
@@ -36,14 +37,15 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
 
     Raises `PowerFlowDiverged` where the power flow has no solution, at idle or at a schedule.
     """
-    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+    deadline = Deadline(time_limit_s)
     programme, schedule = engine(task), _at_rest(task)
     around = operating_point(task, schedule.controls)
     if task.reactive:
         schedule = schedule._replace(q_kvar=least_losses_kvar(task, around, schedule.q_kvar))
         programme.centre(schedule.q_kvar)
         around = operating_point(task, schedule.controls)
-    best, point = check(task, schedule), schedule
+    rest, point = check(task, schedule), schedule
+    best = rest
     status: Status = "unsettled"
     objective_eur, number, shadow = np.nan, 0, None
     for number in range(1, ROUNDS + 1):
@@ -51,7 +53,8 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
         if solution is None:
             status, objective_eur, shadow = "time_out", np.nan, None
             break
-        last_eur, objective_eur, shadow = best.priced_eur, solution.objective_eur, programme.shadow_prices()
+        last_eur, shadow = best.priced_eur, programme.shadow_prices()
+        objective_eur = solution.objective_eur + task.prices.peak_eur_per_kw * task.reached_kw
         # From idle the first solution is reached at one go: on the way there nothing is known of limits yet.
         reached, now = cheapest_between(task, schedule, solution) if number > 1 else (solution, check(task, solution))
         point = solution
@@ -64,6 +67,8 @@ def make_plan(task: Task, engine: Callable[[Task], Engine] = HighsEngine, time_l
         if gap <= SETTLED * scale or (number > 1 and moved <= SETTLED * scale and best.keeps_limits):
             break
         around = operating_point(task, point.controls)
+    if status == "time_out":
+        best = min(best, rest, key=lambda each: each.priced_eur)
     if not best.keeps_limits and status != "time_out":
         status = "limits_exceeded"
     return Plan(
@@ -85,7 +90,11 @@ def operating_point(task: Task, controls: Floats) -> Sensitivity:
     devices, case = task.params.fleet.devices, task.case
     p_bus, q_bus = task.injections(controls[:, :devices], controls[:, devices:])
     solve = linearise_pq if task.reactive else linearise
-    return solve(case.power_flow, case.feeder.model, p_bus, q_bus, task.params.device_bus)
+    try:
+        return solve(case.power_flow, case.feeder.model, p_bus, q_bus, task.params.device_bus)
+    except PowerFlowDiverged as error:
+        step = task.start + (error.step or 0)
+        raise PowerFlowDiverged(f"step {step} has no power flow: the network can't carry its load", step=step) from error
 
 
 def tangent_at(around: Sensitivity, controls: Floats) -> Tangent:
@@ -102,7 +111,7 @@ def _at_rest(task: Task) -> Solution:
     return Solution(task.idle_p_kw, np.zeros_like(task.idle_p_kw), keep[:, None] * task.soc * fleet.e_kwh, np.nan)
 
 
-def _solve_within(task: Task, programme: Engine, around: Sensitivity, controls: Floats, deadline: float | None) -> Solution | None:
+def _solve_within(task: Task, programme: Engine, around: Sensitivity, controls: Floats, deadline: Deadline) -> Solution | None:
     """Solves with the tangent at the operating point, adding the limits that the sensitivities see broken, until none is new."""
     limits, tangent, controls = task.limits, tangent_at(around, controls), controls[:, : around.d_slack_p.shape[1]]
     margin = margins(limits, around.vm_pu, around.loading_percent)
@@ -113,7 +122,7 @@ def _solve_within(task: Task, programme: Engine, around: Sensitivity, controls: 
     seen = {key for key in new if key.kind != "loading"}
     solution = None
     for number in range(1, PASSES + 1):
-        solution = programme.solve(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        solution = programme.solve(deadline.left_s())
         if solution is None:
             return None
         moved = solution.controls[:, : controls.shape[1]] - controls

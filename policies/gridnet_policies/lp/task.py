@@ -72,10 +72,16 @@ class Task:
         return np.hstack([np.zeros((self.steps, self.params.fleet.batteries)), self.pv_available_kw])
 
     def of_steps(self, steps: NDArray[np.int64]) -> Task:
-        """The same devices and network at some steps of the plan, (steps,), in the order given: for what looks at each alone."""
+        """The same devices and network at some steps of the plan, (steps,), in the order given: for what looks at each
+        alone (the charge and its worth are still those of the whole plan)."""
         here, params = self.start + steps, self.params
         some = params._replace(load_p_kw=params.load_p_kw[here], load_q_kvar=params.load_q_kvar[here], pv_p_kw=params.pv_p_kw[here])
-        return replace(self, params=some, start=0, steps=len(steps))
+        priced = self.prices._replace(
+            import_eur_per_kwh=self.prices.import_eur_per_kwh[here],
+            export_eur_per_kwh=self.prices.export_eur_per_kwh[here],
+            carbon_kg_per_kwh=self.prices.carbon_kg_per_kwh[here],
+        )
+        return replace(self, params=some, prices=priced, start=0, steps=len(steps))
 
     def injections(self, p_kw: Floats, q_kvar: Floats) -> tuple[Floats, Floats]:
         """Power at buses, p and q (steps, buses), with devices at `p_kw` and `q_kvar` (steps, devices)."""

@@ -8,7 +8,7 @@ What changes from step to step is little, and only that is done again:
    linearisation;
 4. the programme is solved from its last basis, and again while the sensitivities see a limit broken that it does not know;
 5. the first step, the one that will be done, is put through the AC power flow; while it breaks a limit, it is linearised
-   where it is planned now and the programme solved again.
+   where it is planned now and the programme solved again, at most four times.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gridnet.errors import PowerFlowDiverged
 from gridnet.powerflow import Flow
+from gridnet_policies.lp.deadline import Deadline
 from gridnet_policies.lp.margins import (
     broken_limits,
     cut_at,
@@ -59,7 +60,7 @@ class Controller:
     """Plans the task it was made with; `advance` plans the one a step later. Arrays are in the order of slots."""
 
     def __init__(self, task: Task, time_limit_s: float | None) -> None:
-        self.time_limit_s = time_limit_s
+        self.time_limit_s, self._deadline = time_limit_s, Deadline(time_limit_s)
         fleet, params = task.params.fleet, task.params
         self._engine = RollingEngine(task)
         self._at_bus = np.zeros((fleet.devices, params.buses))
@@ -91,6 +92,7 @@ class Controller:
 
     def advance(self, task: Task) -> None:
         """Plans `task`, the one a step after the last. Raises `PowerFlowDiverged` where a step has no power flow at the plan."""
+        self._deadline = Deadline(self.time_limit_s)
         self._engine.roll(task)
         self._carry_over(task)
         slots = self._engine.slots
@@ -113,10 +115,12 @@ class Controller:
                 return
             self._renew(task, first)
             self._level(task)
-            self._solve(task)
+            if not self._solve(task):
+                return
 
     def _carry_over(self, task: Task) -> None:
-        """The last plan under today's forecast: PV that was not curtailed gives what the sun gives; the new step is idle."""
+        """The last plan under today's forecast: PV that was not curtailed gives what the sun gives; in the new step batteries rest
+        and reactive power is where losses are least."""
         slots, batteries, devices = self._engine.slots, task.params.fleet.batteries, task.params.fleet.devices
         available = np.empty_like(self._available)
         available[slots] = task.pv_available_kw
@@ -125,6 +129,10 @@ class Controller:
         self._controls[:, batteries:devices] = np.where(curtailed, np.minimum(pv, available), available)
         self._controls[slots[-1], :batteries] = 0.0
         self._controls[slots[-1], batteries:devices] = available[slots[-1]]
+        self._controls[slots[-1], devices:] = 0.0
+        if task.reactive:
+            last, here = task.of_steps(np.array([task.steps - 1])), self._controls[slots[-1:]]
+            self._controls[slots[-1], devices:] = least_losses_kvar(last, operating_point(last, here), here[:, devices:])[0]
         self._available = available
 
     def _moved_slots(self, slots: Ints) -> Ints:
@@ -184,30 +192,35 @@ class Controller:
         engine.bound_cuts(engine.kept)
 
     def _flow(self, task: Task) -> Flow:
-        """The AC power flow at the points of all tangents, generation by generation, in the order of time."""
+        """The AC power flow at the points of all tangents, generation by generation, in the order of time; NaN where an old
+        point has none under today's forecast."""
         devices = task.params.fleet.devices
         p_load, q_load = task.injections(np.zeros((task.steps, devices)), np.zeros((task.steps, devices)))
         points = self._points[:, self._engine.slots]
         p_bus, q_bus = points[..., :devices] @ self._at_bus + p_load, points[..., devices:] @ self._at_bus + q_load
         flow = task.case.power_flow.solve(p_bus.reshape(-1, task.params.buses), q_bus.reshape(-1, task.params.buses))
-        if not flow.converged.all():
-            ahead = int(np.argmin(flow.converged)) % task.steps
+        slots = self._engine.slots
+        solved = flow.converged.reshape(GENERATIONS, -1)[self._engine.newest[slots], np.arange(task.steps)]
+        if not solved.all():
+            ahead = int(np.argmin(solved))
             raise PowerFlowDiverged(f"the plan {ahead} steps ahead has no power flow: the network can't carry it", step=ahead)
         return flow
 
-    def _solve(self, task: Task) -> None:
-        """Solves, adding the limits that the sensitivities see broken. Keeps the last plan where the time did not suffice."""
+    def _solve(self, task: Task) -> bool:
+        """Solves, adding the limits that the sensitivities see broken. Where the time did not suffice the last plan stays, and
+        the answer is False."""
         limits, around, points, engine = task.limits, self._around, self._newest_points(), self._engine
         new = set(broken_limits(limits, margins(limits, around.vm_pu, around.loading_percent))) - set(engine.held)
         engine.hold(each for key in sorted(new) for each in cuts_of(limits, around, points, key))
         for number in range(1, PASSES + 1):
-            solution = engine.solve(self.time_limit_s)
+            solution = engine.solve(self._deadline.left_s())
             if solution is None:
-                return
+                return False
             self._controls = solution.controls
             moved = self._controls[:, : points.shape[1]] - points
             broken = set(broken_limits(limits, predicted(limits, around, moved)))
             new = {key for key in broken if key.kind == "loading" or key not in engine.kept}
             if not new or number == PASSES:
-                return
+                break
             engine.hold([cut_at(limits, around, points, key, turned_rad(around, moved, key)) for key in sorted(new)])
+        return True

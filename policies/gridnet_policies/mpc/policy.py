@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from gridnet.case import Case
 from gridnet.dispatch import UNCURTAILED_KW
+from gridnet.errors import PowerFlowDiverged
 from gridnet_policies.lp.task import Task
 from gridnet_policies.mpc.controller import Controller
 from gridnet_policies.mpc.window import Windows
@@ -45,12 +46,17 @@ class Mpc:
         if step != self._next:
             self._reached_kw = 0.0
         task = self._windows.at(step, soc, self._reached_kw)
-        if self._controller is None or step != self._next:
-            self._controller = Controller(task, self._time_limit_s)
-        else:
-            self._controller.advance(task)
-        self._next = step + 1
-        setpoint = self._controller.setpoint.copy()
+        # A controller that failed half-way is not used again.
+        controller, self._controller = self._controller, None
+        try:
+            if controller is None or step != self._next:
+                controller = Controller(task, self._time_limit_s)
+            else:
+                controller.advance(task)
+        except PowerFlowDiverged as error:
+            raise PowerFlowDiverged(f"mpc can't plan from step {step}: {error}", step=step) from error
+        self._controller, self._next = controller, step + 1
+        setpoint = controller.setpoint.copy()
         if task.prices.peak_eur_per_kw > 0:
             self._reached_kw = max(self._reached_kw, self._import_kw(task, setpoint))
         batteries = self._case.fleet.batteries

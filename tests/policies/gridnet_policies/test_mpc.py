@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_DAY, STEPS_PER_WEEK
+from gridnet.errors import PowerFlowDiverged
 from gridnet.limits import make_limits
 from gridnet.series.compose import Series
 from gridnet.tariff import StoredValue, make_prices, running_cost_eur
 from gridnet_policies.lp import PerfectForesightLp, make_task
 from gridnet_policies.lp.rounds import make_plan
+from gridnet_policies.lp.task import Task
 from gridnet_policies.mpc import Mpc
+from gridnet_policies.mpc.controller import Controller
 from gridnet_policies.mpc.window import Windows
 from gridnet_policies.policy import Policy
 from gridnet_policies.rule import Rule
@@ -328,3 +331,22 @@ def test_any_street_is_run_without_an_error(
     case = case_of(Street(spot, load, sun, {"soc_start": soc, "wear_eur_per_kwh": 0.01}, tariff))
     run = run_of(case, Mpc(horizon, perfect=True), 0, len(rows))
     assert np.isfinite(run.slack_p_kw).all()
+
+
+def test_a_decision_that_failed_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    case, soc = load_case("rural1"), np.full(5, 0.5)
+    policy, anew = Mpc(HORIZON), Mpc(HORIZON)
+    policy.prepare(case, NOON, 4)
+    anew.prepare(case, NOON, 4)
+    policy.decide(NOON, soc)
+    advance = Controller.advance
+
+    def lost(self: Controller, task: Task) -> None:
+        advance(self, task)
+        raise PowerFlowDiverged("lost", step=3)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Controller, "advance", lost)
+        with pytest.raises(PowerFlowDiverged, match=f"from step {NOON + 1}"):
+            policy.decide(NOON + 1, soc)
+    assert policy.decide(NOON + 1, soc) == pytest.approx(anew.decide(NOON + 1, soc))

@@ -216,6 +216,8 @@ def test_prices_by_bus_are_written_whole_and_in_parts(ending: str, tmp_path: Pat
 def test_prices_need_a_file_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "tiny", "--dlmp", "-"]) == 2
     assert "--dlmp: got '-', expected the name of a file" in capsys.readouterr().err
+    assert main(["bench", "tiny", "--dlmp", "prices.xlsx"]) == 2
+    assert "expected a name that ends in .csv or .parquet" in capsys.readouterr().err
 
 
 def test_no_policy_that_keeps_its_limits_costs_less_than_the_bound(content: dict[str, Any]) -> None:
