@@ -37,6 +37,7 @@ class HighsEngine:
         self.slots = np.arange(task.steps)
         self.centred_kvar = np.zeros((task.steps, fleet.devices))
         self._moving, self._control, self._sign = self.columns.controls()
+        self._active = self._moving.shape[1] - 2 * self.columns.up.shape[1]
         self._upper = np.full(self.columns.count, INFINITY)
         self._upper[self.columns.up] = self._upper[self.columns.down] = 0.0
         self._shifts = np.zeros(task.steps, dtype=np.bool_)
@@ -242,7 +243,7 @@ class HighsEngine:
     def _unshifted(self, slope: Floats) -> Floats:
         """As `_moved` for the slope of every slot, without the columns that are held at 0: the programme stays lean."""
         moved = self._moved(slope)
-        moved[:, moved.shape[1] - 2 * self.columns.up.shape[1] :] *= self._shifts[:, None]
+        moved[:, self._active :] *= self._shifts[:, None]
         return moved
 
     def _let_shift(self, slots: NDArray[np.int64]) -> None:
@@ -251,11 +252,10 @@ class HighsEngine:
             return
         self._shifts[slots] = True
         self._bound_reactive()
-        first = self._moving.shape[1] - 2 * self.columns.up.shape[1]
         for rows, tangent in self._tangents:
             moved = self._moved(tangent.slope[slots])
             for slot, row in zip(slots.tolist(), moved, strict=True):
-                self.lp.set_coefficients(int(rows[slot]), self._moving[slot, first:], -row[first:])
+                self.lp.set_coefficients(int(rows[slot]), self._moving[slot, self._active :], -row[self._active :])
 
     def _weaker_directions(self, values: Floats) -> Ints:
         """Of each pair of opposite columns that are both in use, the one with less."""

@@ -73,11 +73,10 @@ class RollingEngine(HighsEngine):
         """Puts new slopes (slots, controls) in the place of the oldest tangents of `slots`; levels are set by `level_tangents`."""
         self.newest[slots] = (self.newest[slots] + 1) % GENERATIONS
         moved = self._moved(slope)
-        active = self._moving.shape[1] - 2 * self.columns.up.shape[1]
         for slot, row_slope, row_moved in zip(slots.tolist(), slope, moved, strict=True):
             rows, tangent = self._tangents[self.newest[slot]]
             tangent.slope[slot] = row_slope
-            entries = self._moving.shape[1] if self._shifts[slot] else active
+            entries = self._moving.shape[1] if self._shifts[slot] else self._active
             self.lp.set_coefficients(int(rows[slot]), self._moving[slot, :entries], -row_moved[:entries])
 
     def level_tangents(self, level: Floats) -> None:

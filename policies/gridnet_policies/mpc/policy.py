@@ -65,5 +65,5 @@ class Mpc:
         return setpoint
 
     def _import_kw(self, task: Task, setpoint: Floats) -> float:
-        p_bus, q_bus = task.injections(*np.broadcast_to(setpoint[:, None], (2, task.steps, setpoint.shape[1])))
-        return float(task.case.power_flow.solve(p_bus[0], q_bus[0]).slack_p_kw)
+        first = task.of_steps(np.zeros(1, dtype=np.int64))
+        return float(task.case.power_flow.solve(*first.injections(setpoint[:1], setpoint[1:])).slack_p_kw[0])
