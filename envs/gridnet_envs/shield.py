@@ -1,14 +1,15 @@
-"""Feed-in management: any policy's setpoints are cut back, just enough, before they would break a network limit.
+"""The shield: any policy's setpoints are made feasible before they act.
 
-Where the AC power flow of the clipped setpoints stays within limits (almost always), nothing changes. Where it does not, one
-group of devices after the other is scaled back by a common factor, the largest that an AC power flow confirms: reactive power
-first, which costs nothing; then, where the limit is broken by injection (an overvoltage, or an overload while the feeder
-exports), battery discharge, which loses nothing, PV, and charging; where it is broken by demand, charging, discharge, PV. A
-group whose absence does not help keeps its setpoints; one that was cut before another turned out to be the cause gets back
-what the limits allow.
+1. Every setpoint is cut to what its device can do, in closed form: charge, power, inverter circle (`gridnet.devices.clip`).
+2. Where the AC power flow of that holds every limit (almost always), nothing changes.
+3. Where it does not, the setpoints nearest to the asked ones that hold the limits are sought (`gridnet_envs.projection`) and
+   confirmed by the AC power flow. Reactive power moves first, then batteries, asked or not, then PV.
+4. Where that finds none, one group of devices after the other is scaled back by a common factor, the largest that an AC power
+   flow confirms; where that comes nearer to the limits without holding them, the projection is tried once more from there.
+5. Where nothing holds every limit (loads alone break one), the setpoints with the least sum of excesses act, and the power
+   flow reports what is left. Setpoints that gain nothing stay as asked.
 
-What inflexible loads alone break stays broken and is reported. The factor is common to a group, so the shield is simple and
-even-handed rather than cheapest; an optimiser that places its curtailment does better and is meant to.
+What the shield gives, it leaves alone when asked for it again.
 """
 
 from __future__ import annotations
@@ -22,21 +23,27 @@ from gridnet.dispatch import checked
 from gridnet.kernels import kernel
 from gridnet.limits import NetworkLimits
 from gridnet.simulate import Params, State, solve_flow
+from gridnet_envs.binding import NO_SOLUTION, total_excess, worst_excess
+from gridnet_envs.projection import project
+
+__all__ = ["protect", "shield_rows", "worst_excess"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _REACTIVE, _DISCHARGE, _PV, _CHARGE = 0, 1, 2, 3
 GROUPS = 4
-_NO_SOLUTION = 10.0
 _HELPS = 1e-9
+_GAIN = 1e-3
+"""Setpoints that can't hold every limit are changed only where the sum of excesses falls by at least this share of a limit."""
+_ATTEMPTS = 6
 _SEARCH_STEPS = 12
 _TIGHT = 2e-4
 """The search stops once the binding limit is used to within this share of it."""
 
 
 def protect(state: State, asked: Floats, params: Params, limits: NetworkLimits) -> Floats:
-    """Setpoints (batch, 2, devices) that the network can carry, nearest to `asked` in the sense above.
+    """Setpoints (batch, 2, devices) that devices can do and the network can carry, nearest to `asked` in the sense above.
 
     Raises `InputError` for a malformed setpoint.
     """
@@ -56,24 +63,46 @@ def shield_rows(params: Params, limits: NetworkLimits, step_: Ints, soc: Floats,
     solve_flow(params, step_, safe, flow)
     for i in range(batch):
         if worst_excess(limits, flow[i]) > 0.0:
-            _cut_back(params, limits, step_[i : i + 1], flow[i : i + 1], safe[i : i + 1])
+            _make_feasible(params, limits, step_[i : i + 1], soc[i : i + 1], flow[i : i + 1], safe[i : i + 1])
 
 
 @kernel
-def worst_excess(limits: NetworkLimits, flow: Floats) -> float:
-    """How far the most binding limit is exceeded, as a share of it (voltage: of 0.1 pu); negative when all hold.
+def _make_feasible(params: Params, limits: NetworkLimits, step_: Ints, soc: Floats, flow: Floats, safe: Floats) -> None:
+    """Changes one row of `safe` (1, 2, devices) until its limits hold or nothing brings it nearer to them.
 
-    A flow without a solution counts as far beyond.
+    The last attempt, which gained nothing, is what the same setpoints would meet again: they are given as they are.
     """
-    if flow[-1] != 1.0:
-        return _NO_SOLUTION
-    buses = limits.vm_min_pu.shape[0]
-    worst = -1.0
-    for b in range(buses):
-        worst = max(worst, 10.0 * (flow[b] - limits.vm_max_pu[b]), 10.0 * (limits.vm_min_pu[b] - flow[b]))
-    for e in range(limits.percent.shape[0]):
-        worst = max(worst, flow[buses + e] / limits.percent[e] - 1.0)
-    return worst
+    left = total_excess(limits, flow[0])
+    for _ in range(_ATTEMPTS):
+        asked = safe.copy()
+        before = left
+        left = _attempt(params, limits, step_, soc, asked, flow, safe)
+        if left <= 0.0:
+            break
+        if left > before - _GAIN:
+            safe[:] = asked
+            break
+
+
+@kernel
+def _attempt(params: Params, limits: NetworkLimits, step_: Ints, soc: Floats, asked: Floats, flow: Floats, safe: Floats) -> float:
+    """The projection where it holds every limit, else scaling where that does, else the projection from whichever of the two breaks
+    them less; into `safe` and `flow`. Gives the total excess."""
+    left = project(params, limits, step_, soc, asked, safe, flow)
+    if left <= 0.0:
+        return left
+    best = safe.copy()
+    safe[:] = asked
+    solve_flow(params, step_, safe, flow)
+    scale_back(params, limits, step_, flow, safe)
+    scaled = total_excess(limits, flow[0])
+    if scaled <= 0.0:
+        return scaled
+    if scaled < left:
+        return project(params, limits, step_, soc, asked, safe, flow)
+    safe[:] = best
+    solve_flow(params, step_, safe, flow)
+    return left
 
 
 @kernel
@@ -86,8 +115,12 @@ def _by_injection(limits: NetworkLimits, flow: Floats) -> bool:
 
 
 @kernel
-def _cut_back(params: Params, limits: NetworkLimits, step_: Ints, flow: Floats, safe: Floats) -> None:
-    """Cuts one row of `safe` (1, 2, devices) back, group by group, until its limits hold, then gives back what it can."""
+def scale_back(params: Params, limits: NetworkLimits, step_: Ints, flow: Floats, safe: Floats) -> None:
+    """Scales one row of `safe` (1, 2, devices) back, group by group, until its limits hold, then gives back what it can.
+
+    Reactive power first, which costs nothing; then, where injection breaks the limit, discharge, PV and charging; where demand
+    does, charging, discharge and PV. A group whose absence does not help keeps its setpoints.
+    """
     asked = safe.copy()
     order = np.array([_REACTIVE, _DISCHARGE, _PV, _CHARGE])
     if not _by_injection(limits, flow[0]):
@@ -110,7 +143,7 @@ def _cut_back(params: Params, limits: NetworkLimits, step_: Ints, flow: Floats, 
         for group in order:
             if share[group] == 0.0:
                 share[group] = _largest_share(params, limits, step_, flow, safe, asked, share, group)
-    elif excess >= _NO_SOLUTION:
+    elif excess >= NO_SOLUTION:
         share[:] = 0.0
     _excess_at(params, limits, step_, flow, safe, asked, share)
 
