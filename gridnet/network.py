@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandapower as pp
@@ -31,6 +32,41 @@ Ints = NDArray[np.int64]
 
 _UNRATED_KA = 9999.0
 """Benchmark networks without line ratings put 99999 kA in `max_i_ka`: no limit rather than a huge one."""
+
+
+class PlainNetwork(NamedTuple):
+    """Buses of one voltage, lines, loads and batteries as arrays, for `write_network`. Buses count from 0; bus 0 is the slack."""
+
+    kv: float
+    bus_name: tuple[str, ...]
+    line_bus: Ints
+    """(lines, 2)"""
+    line_ohm: Floats
+    """(lines, 2) series resistance and reactance; lines have no capacitance and no rating."""
+    load_name: tuple[str, ...]
+    load_bus: Ints
+    load_p_kw: Floats
+    """(loads,) rated draw, positive."""
+    battery_name: tuple[str, ...]
+    battery_bus: Ints
+    battery_p_kw: Floats
+    """(batteries,) power limit, both ways."""
+    battery_e_kwh: Floats
+
+
+def write_network(plain: PlainNetwork, path: Path) -> None:
+    """Writes `plain` as pandapower JSON, for a scenario's `[network] file`. The slack bus is held at 1 pu. Raises `OSError`."""
+    net = pp.create_empty_network(name=path.stem)
+    buses = [pp.create_bus(net, vn_kv=plain.kv, name=name) for name in plain.bus_name]
+    pp.create_ext_grid(net, buses[0], vm_pu=1.0)
+    for (start, end), (r_ohm, x_ohm) in zip(plain.line_bus.tolist(), plain.line_ohm.tolist(), strict=True):
+        pp.create_line_from_parameters(net, buses[start], buses[end], 1.0, r_ohm, x_ohm, c_nf_per_km=0.0, max_i_ka=_UNRATED_KA)
+    for name, bus, p_kw in zip(plain.load_name, plain.load_bus.tolist(), plain.load_p_kw.tolist(), strict=True):
+        pp.create_load(net, buses[bus], p_mw=p_kw / 1e3, name=name)
+    ratings = zip(plain.battery_p_kw.tolist(), plain.battery_e_kwh.tolist(), strict=True)
+    for name, bus, (p_kw, e_kwh) in zip(plain.battery_name, plain.battery_bus.tolist(), ratings, strict=True):
+        pp.create_storage(net, buses[bus], p_mw=0.0, sn_mva=p_kw / 1e3, max_e_mwh=e_kwh / 1e3, name=name)
+    path.write_text(pp.to_json(net), encoding="utf-8")
 
 
 def build_feeder(scenario: Scenario) -> Feeder:

@@ -132,12 +132,20 @@ class Tariff(_Part):
 
 
 ForecastMethodName = Literal["climatology", "persistence", "boosted"]
+"""The methods that forecast: they know the past alone."""
+
+ForecastName = Literal[ForecastMethodName, "perturbed"]
+"""What a scenario may ask for: a method, or the truth with an error of a chosen size."""
 
 
 class Forecast(_Part):
     """How load and PV ahead are forecast (see `gridnet.forecast.forecaster`): one method for every policy."""
 
-    method: ForecastMethodName = "climatology"
+    method: ForecastName = "climatology"
+    error: float = Field(0.1, ge=0, le=1)
+    """Of `perturbed` alone: mean absolute error over mean magnitude, 24 hours ahead; 0 is perfect."""
+    seed: int = Field(1, ge=0)
+    """Of `perturbed` alone: draws its errors."""
 
 
 class SeriesFile(_Part):

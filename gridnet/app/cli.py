@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from gridnet.errors import GridnetError
 
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("scenario", metavar="SCENARIO", help="a shipped name or a TOML file")
     one.set_defaults(command=_scenario)
     _add_bench(commands.add_parser("bench", help="compare policies on held-out weeks, or measure speed or forecasts"))
+    _add_import(commands.add_parser("import", help="turn another project's published task into a scenario folder"))
     _add_train(commands.add_parser("train", help="train a policy with stable-baselines3"))
     return top
 
@@ -45,22 +47,43 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
         "--weeks", help="seasons (one held-out week each), held-out (all), or numbers 0,1,.. (seasons; forecasts: held-out)"
     )
     bench.add_argument("--seeds", type=int, default=5, help="training seeds of the learned policy to average over (5)")
-    bench.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (0)")
+    bench.add_argument("--seed", type=int, default=0, help="seed of the bootstrap, and of the minutes of a finer truth (0)")
+    bench.add_argument("--truth", metavar="MINUTES", type=int, default=15, help="step of physics and settlement: 15, 5 or 1 (15)")
     bench.add_argument("--json", metavar="FILE", help="write the figures as JSON; - prints them in place of the table")
     bench.add_argument("--dlmp", metavar="FILE", help="write the optimiser's prices by bus and step, .csv or .parquet")
     bench.add_argument("--report", metavar="DIR", help="write an HTML page with plots")
     instead = bench.add_mutually_exclusive_group()
     instead.add_argument("--speed", action="store_true", help="measure power flow, environment and learning speed instead")
     instead.add_argument("--forecasts", action="store_true", help="compare the methods of forecasting load and PV instead")
+    instead.add_argument(
+        "--arbitrage", action="store_true", help="score price arbitrage by day, perfect prices and last week's, instead"
+    )
+    instead.add_argument(
+        "--forecast-errors", metavar="N,N,..", help="compare policies on forecasts that are wrong by N % of the mean, 24 h ahead"
+    )
     bench.set_defaults(command=_bench)
+
+
+def _add_import(imported: argparse.ArgumentParser) -> None:
+    imported.add_argument("source", metavar="SOURCE", choices=["rl-adn"], help="whose task: rl-adn")
+    imported.add_argument("file", metavar="FILE", help="the file that holds it: the wheel RL_ADN-0.1.3-py3-none-any.whl")
+    imported.add_argument("folder", metavar="DIR", help="a new or an empty folder for the scenario")
+    imported.set_defaults(command=_import)
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("scenarios", metavar="SCENARIO", nargs="+", help="feeders to train on, by name")
-    train.add_argument("--algo", default="ppo", choices=["ppo"], help="algorithm (ppo)")
+    train.add_argument("--algo", metavar="NAME", default="ppo", help="algorithm: ppo, a2c or td3 (ppo)")
     train.add_argument("--steps", type=int, help="environment steps, all feeders together (the recipe's default)")
-    train.add_argument("--seed", type=int, default=0, help="training seed (0)")
-    train.add_argument("--out", metavar="DIR", default="runs/ppo", help="folder for weights, card and curve (runs/ppo)")
+    train.add_argument("--seed", type=int, default=0, help="training seed, the first of several (0)")
+    train.add_argument("--seeds", type=int, default=1, help="number of seeds to train from, each into DIR/seed<k> (1)")
+    train.add_argument(
+        "--sweep", metavar="KEY=V,V,..", action="append", default=[], help="a run for each value of a recipe's knob; repeatable"
+    )
+    train.add_argument("--engine", metavar="NAME", default="local", help="where runs run: local or ray (local)")
+    train.add_argument("--address", help="the Ray cluster to use: HOST:PORT, or auto (with --engine ray: one started here)")
+    train.add_argument("--resume", action="store_true", help="go on with what a killed run left in DIR")
+    train.add_argument("--out", metavar="DIR", help="folder of the run (runs/ALGO)")
     train.set_defaults(command=_train)
 
 
@@ -93,16 +116,38 @@ def _bench(arguments: argparse.Namespace) -> None:
         from gridnet.app.bench.forecasts import bench_forecasts
 
         bench_forecasts(arguments, _say)
+    elif arguments.forecast_errors is not None:
+        from gridnet.app.bench.error_sweep import bench_errors
+
+        bench_errors(arguments, _say)
+    elif arguments.arbitrage:
+        from gridnet.app.bench.arbitrage import bench_arbitrage
+
+        bench_arbitrage(arguments)
     else:
         from gridnet.app.bench.command import bench
 
         bench(arguments, _say)
 
 
-def _train(arguments: argparse.Namespace) -> None:
-    from gridnet.app.training import run_training
+def _import(arguments: argparse.Namespace) -> None:
+    from gridnet.app.rl_adn import import_rl_adn
 
-    run_training(arguments.scenarios, arguments.steps, arguments.seed, arguments.out, _say)
+    for path in import_rl_adn(Path(arguments.file), arguments.folder):
+        print(path)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from gridnet.app.training import Order, run_training
+
+    fields = {key: value for key, value in vars(arguments).items() if key != "command"}
+    if arguments.out is None:
+        fields["out"] = f"runs/{arguments.algo}"
+    try:
+        run_training(Order(**fields), _say)
+    except KeyboardInterrupt:
+        _say("gridnet: the checkpoint of each run stays; the same command with --resume goes on from there")
+        raise
 
 
 if __name__ == "__main__":

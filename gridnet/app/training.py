@@ -1,57 +1,179 @@
-"""`gridnet train`: a training run with progress on the way."""
+"""`gridnet train`: one training run, or a run for each seed and each combination of a sweep, with progress on the way."""
 
 from __future__ import annotations
 
+import itertools
+import json
+import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from pydantic import ValidationError
 
-from gridnet.app.outputs import folder_faults
+from gridnet.app.outputs import folder_faults, write_table
 from gridnet.errors import Fault, InputError
 from gridnet.scenario import load_scenario
+from gridnet_policies.rl.algorithms import STARTING_POINTS
+from gridnet_policies.rl.engines.cluster import import_ray, run_on_ray
+from gridnet_policies.rl.engines.local import run_local
+from gridnet_policies.rl.engines.task import Task, Watch
+from gridnet_policies.rl.keeper import Progress, seconds_left
 from gridnet_policies.rl.recipe import Recipe
-from gridnet_policies.rl.train import Progress, seconds_left, train
+from gridnet_policies.rl.run_folder import occupied_faults, read_curve
+from gridnet_policies.rl.train import train
+
+ENGINES = ("local", "ray")
+_NOT_SWEPT = {"scenarios": "the SCENARIO arguments", "seed": "--seeds"}
+
+Say = Callable[[str], None]
+Changes = dict[str, Any]
 
 
-def run_training(scenarios: Sequence[str], steps: int | None, seed: int, out: str, say: Callable[[str], None]) -> None:
-    """Trains by the default recipe, changed where the arguments say so, into the folder `out`.
+@dataclass(frozen=True)
+class Order:
+    """What `gridnet train` was asked for."""
 
-    Raises `InputError` with every fault of the arguments before anything is trained.
+    scenarios: Sequence[str]
+    out: str
+    algo: str = "ppo"
+    steps: int | None = None
+    seed: int = 0
+    seeds: int = 1
+    sweep: Sequence[str] = ()
+    """`key=value,value` of a recipe's knob each."""
+    engine: str = "local"
+    address: str | None = None
+    resume: bool = False
+
+
+def run_training(order: Order, say: Say) -> None:
+    """Trains by the default recipe, changed where the order says so.
+
+    A single run goes into the order's folder; otherwise each goes to `seed<k>` in it, below a folder for each combination of
+    the sweep, with `runs.csv` beside them. Raises `InputError` with every fault of the order before anything is trained.
     """
-    recipe = _recipe(scenarios, steps, seed, out)
+    tasks = plan(order)
+    named = ", ".join(order.scenarios)
+    say(f"training on {named}, {_counted(tasks, order)}; the regression on perfect-foresight values comes first")
+    if len(tasks) == 1 and order.engine == "local":
+        [task] = tasks
+        train(task.recipe, task.out, lambda progress: say(_line(progress)), order.resume)
+        say(f"kept the best checkpoint in {order.out}")
+        return
+    watch = Watch(tasks, lambda task, progress: say(f"{task.name}: {_line(progress)}"))
+    if order.engine == "ray":
+        run_on_ray(tasks, watch.look, order.address)
+    else:
+        run_local(tasks, watch.look)
+    _conclude(tasks, Path(order.out), say)
 
-    def report(progress: Progress) -> None:
-        say(
-            f"{progress.steps:>9} of {recipe.steps} steps, {progress.seconds:5.0f} s, {seconds_left(progress):5.0f} s left, "
-            f"validation saving {progress.validation_eur:9.2f} EUR, best {progress.best_eur:9.2f} EUR"
-        )
 
-    say(f"training on {', '.join(scenarios)}, seed {seed}; the regression on perfect-foresight values comes first")
-    train(recipe, Path(out), report)
-    say(f"kept the best checkpoint in {out}")
+def plan(order: Order) -> list[Task]:
+    """The runs that an order asks for. Raises `InputError` listing all its faults."""
+    faults = [*folder_faults("--out", order.out), *_scenario_faults(order.scenarios), *_engine_faults(order)]
+    if order.seeds < 1:
+        faults.append(Fault("--seeds", repr(order.seeds), "at least 1"))
+    changes: Changes = {"scenarios": tuple(order.scenarios), "algo": order.algo}
+    changes |= {} if order.steps is None else {"steps": order.steps}
+    swept = [_swept(text, faults) for text in order.sweep]
+    tasks: list[Task] = []
+    for combination in itertools.product(*swept):
+        for seed in range(order.seed, order.seed + max(1, order.seeds)):
+            recipe = _recipe({**changes, **dict(combination), "seed": seed}, faults)
+            folders = [",".join(f"{key}={_plain(value)}" for key, value in combination)] if combination else []
+            folders += [f"seed{seed}"] if combination or order.seeds > 1 else []
+            tasks.append(Task("/".join(folders), recipe, Path(order.out, *folders)))
+    if not faults:
+        faults = _occupied(order, tasks)
+    if faults:
+        raise InputError("the training run can't be set up:", list(dict.fromkeys(faults)))
+    return tasks
 
 
-def _recipe(scenarios: Sequence[str], steps: int | None, seed: int, out: str) -> Recipe:
-    faults = folder_faults("--out", out)
-    if not faults and Path(out).is_dir() and any(Path(out).iterdir()):
-        faults.append(Fault("--out", repr(out), "an empty or a new folder, so that no run overwrites one"))
+def _scenario_faults(scenarios: Sequence[str]) -> list[Fault]:
+    faults: list[Fault] = []
     for name in scenarios:
         try:
             load_scenario(name)
         except InputError as error:
             faults.extend(error.faults or [Fault("SCENARIO", repr(name), str(error))])
-    changes: dict[str, object] = {"scenarios": tuple(scenarios), "seed": seed}
-    if steps is not None:
-        changes["steps"] = steps
-    recipe = Recipe()
+    return faults
+
+
+def _engine_faults(order: Order) -> list[Fault]:
+    faults = []
+    if order.engine not in ENGINES:
+        faults.append(Fault("--engine", repr(order.engine), " or ".join(ENGINES)))
+    elif order.engine == "ray":
+        try:
+            import_ray()
+        except InputError as error:
+            faults.append(Fault("--engine", repr(order.engine), str(error)))
+    if order.address is not None and order.engine != "ray":
+        faults.append(Fault("--address", repr(order.address), "--engine ray beside it"))
+    return faults
+
+
+def _swept(text: str, faults: list[Fault]) -> list[tuple[str, Any]]:
+    """The values of one `--sweep key=v1,v2`, each with its key: JSON values where they are, else words."""
+    key, equals, listed = text.partition("=")
+    if not equals or not listed or key not in Recipe.model_fields:
+        faults.append(Fault("--sweep", repr(text), "KEY=VALUE,VALUE with a knob of the recipe for KEY"))
+    elif key in _NOT_SWEPT:
+        faults.append(Fault("--sweep", repr(text), f"a knob that isn't given by {_NOT_SWEPT[key]}"))
     try:
-        recipe = Recipe.model_validate(changes)
+        values = json.loads(f"[{listed}]")
+    except ValueError:
+        values = listed.split(",")
+    return [(key, value) for value in values]
+
+
+def _recipe(changes: Changes, faults: list[Fault]) -> Recipe:
+    try:
+        return Recipe.model_validate({**STARTING_POINTS.get(str(changes["algo"]), {}), **changes})
     except ValidationError as error:
-        faults += [
-            Fault(f"--{item['loc'][0]}", repr(item["input"]), item["msg"].removeprefix("Input should be "))
-            for item in error.errors()
-        ]
-    if faults:
-        raise InputError("the training run can't be set up:", faults)
-    return recipe
+        for item in error.errors():
+            expected = item["msg"].removeprefix("Input should be ")
+            faults.append(Fault(f"--{item['loc'][0]}", repr(item["input"]), expected))
+    return Recipe()
+
+
+def _occupied(order: Order, tasks: Sequence[Task]) -> list[Fault]:
+    """Folders that hold something already; of several runs only the whole folder need be new."""
+    out = Path(order.out)
+    if not order.resume and out.is_dir() and any(out.iterdir()):
+        return [Fault("--out", repr(order.out), "an empty or a new folder, or --resume to go on with the runs in it")]
+    return [fault for task in tasks for fault in occupied_faults(task.out, task.recipe, resume=True)]
+
+
+def _plain(value: Any) -> str:
+    """A swept value as part of a folder's name."""
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value).replace("/", "-")
+
+
+def _counted(tasks: Sequence[Task], order: Order) -> str:
+    if len(tasks) == 1:
+        return f"{order.algo}, seed {order.seed}"
+    return f"{len(tasks)} runs from {order.seeds} seed{'s' if order.seeds > 1 else ''} on the {order.engine} engine"
+
+
+def _line(progress: Progress) -> str:
+    return (
+        f"{progress.steps:>9} of {progress.total} steps, {progress.seconds:5.0f} s, {seconds_left(progress):5.0f} s left, "
+        f"validation saving {progress.validation_eur:9.2f} EUR, best {progress.best_eur:9.2f} EUR"
+    )
+
+
+def _conclude(tasks: Sequence[Task], out: Path, say: Say) -> None:
+    """Writes and tells what each run kept, and the mean over the seeds of each combination."""
+    best = {task.name: float(read_curve(task.out)[-1]["best_eur"]) for task in tasks}
+    write_table(pd.DataFrame({"run": list(best), "validation_eur": list(best.values())}), str(out / "runs.csv"))
+    combinations: dict[str, list[float]] = {}
+    for name, score in best.items():
+        combinations.setdefault(name.rpartition("/")[0], []).append(score)
+    for combination, scores in combinations.items():
+        say(f"{combination or 'validation saving'}: mean of the best {statistics.fmean(scores):.2f} EUR over {len(scores)} seeds")
+    say(f"kept the best checkpoint of each run in {out}")

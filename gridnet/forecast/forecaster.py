@@ -7,6 +7,7 @@
 | `climatology` | mean of the same time on the last days, corrected by the last error, which fades |
 | `persistence` | as yesterday at the same time |
 | `boosted` | climatology corrected by gradient-boosted trees (`gridnet.forecast.boosted`), with quantiles |
+| `perturbed` | no forecast but the truth with an error of a chosen size (`gridnet.forecast.perturbed`), for studies |
 
 Whatever the method, it forecasts the feeder's total load and total PV; devices share a total. So a planner that sees devices
 and an agent that sees totals know the same.
@@ -24,8 +25,9 @@ from gridnet.errors import InputError
 from gridnet.forecast import climatology
 from gridnet.forecast.boosted import LOAD_TREES, PV_TREES, BoostedTotal
 from gridnet.forecast.climatology import Float32Array, PointTotal
+from gridnet.forecast.perturbed import PerturbedTotal
 from gridnet.forecast.sharing import Devices
-from gridnet.scenario import ForecastMethodName
+from gridnet.scenario import Forecast, ForecastName
 from gridnet.series.profiles import FloatArray
 
 
@@ -82,8 +84,9 @@ class Forecaster:
     def ahead(self, step: int, horizon: int) -> DeviceForecast:
         """Forecast of steps `step` to `step + horizon` for each device, issued at the start of `step`.
 
-        Only the series before `step` is looked at, so `step` itself is forecast too. The horizon may run past the end of the
-        series. Totals are those of `totals` at 0.5; reactive power keeps each load's own power factor at that time of day.
+        Only the series before `step` is looked at, so `step` itself is forecast too; where totals are `perturbed`, their shares
+        among devices alone keep to that. The horizon may run past the end of the series. Totals are those of `totals` at 0.5;
+        reactive power keeps each load's own power factor at that time of day.
 
         Raises `InputError` for a step outside the series or a horizon below 1.
         """
@@ -105,20 +108,31 @@ class Forecaster:
             raise InputError(f"a forecast can't be {horizon} steps long; give 1 or more")
 
 
-def make_forecaster(case: Case, method: ForecastMethodName | None = None) -> Forecaster:
+def make_forecaster(case: Case, method: ForecastName | None = None) -> Forecaster:
     """The forecaster of the case's own method, or of another one to compare with.
 
-    Costs milliseconds. `boosted` fits its trees when first asked and keeps what they forecast on disk.
+    Costs milliseconds, `perturbed` half a second for a year. `boosted` fits its trees when first asked and keeps what they
+    forecast on disk. Raises `InputError` where the sun's peak leaves no room for an error as large as `perturbed` asks for.
     """
     method = method or case.scenario.forecast.method
     load_kw, pv_kw = case.series.load_p_kw.sum(axis=1), case.series.pv_p_kw.sum(axis=1)
     if method == "boosted":
         days = climatology.LOAD.days, climatology.PV.days
         return Forecaster(case, BoostedTotal(load_kw, case.clock, LOAD_TREES), BoostedTotal(pv_kw, case.clock, PV_TREES), days)
+    if method == "perturbed":
+        return _perturbed(case, load_kw, pv_kw)
     of_load, of_pv = climatology.LOAD, climatology.PV
     if method == "persistence":
         of_load = of_pv = climatology.PERSISTENCE
     return Forecaster(case, PointTotal(load_kw, of_load), PointTotal(pv_kw, of_pv), (of_load.days, of_pv.days))
+
+
+def _perturbed(case: Case, load_kw: FloatArray, pv_kw: FloatArray) -> Forecaster:
+    asked: Forecast = case.scenario.forecast
+    load = PerturbedTotal(load_kw, asked.error, (asked.seed, 0))
+    # Plants never give more than their peak; consumption has no such bound.
+    pv = PerturbedTotal(pv_kw, asked.error, (asked.seed, 1), ceiling=float(np.abs(pv_kw).max(initial=0.0)))
+    return Forecaster(case, load, pv, (climatology.LOAD.days, climatology.PV.days))
 
 
 def hourly_totals(case: Case, hours: int = 24) -> Float32Array:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.case import Case
+from gridnet.simulate import Params
 
 Floats = NDArray[np.float64]
 
@@ -29,5 +30,19 @@ class Policy(Protocol):
         """The setpoint (2, devices) for `step`: p kW and q kvar of batteries, then PV (p is a ceiling, inf = uncurtailed).
 
         `soc`: (batteries,) state of charge 0-1.
+        """
+        ...
+
+
+@runtime_checkable
+class Feedback(Policy, Protocol):
+    """A policy whose devices also follow their meters between decisions: at a truth finer than a quarter-hour it answers the load
+    and PV of every step. A policy without this has its setpoints held for the quarter-hour."""
+
+    def decide_within(self, step: int, soc: Floats, params: Params, fine_step: int) -> Floats:
+        """The setpoint (2, devices), as of `decide`, for `fine_step` of `params`, which lies within the quarter-hour `step`.
+
+        `params` holds the series and the fleet in finer steps. What looks ahead is decided once a quarter-hour, at the
+        first call with a new `step`; `soc` (batteries,) is that of the finer step.
         """
         ...

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from gridnet.case import Case
 from gridnet.dispatch import idle
+from gridnet.simulate import Params
 from gridnet_envs.actions import share_power, surplus_kw
 
 Floats = NDArray[np.float64]
@@ -23,7 +24,11 @@ class Rule:
 
     def decide(self, step: int, soc: Floats) -> Floats:
         """Battery power equal and opposite to the feeder's surplus."""
-        fleet = self._params.fleet
+        return self.decide_within(step, soc, self._params, step)
+
+    def decide_within(self, step: int, soc: Floats, params: Params, fine_step: int) -> Floats:
+        """The same at a finer step: the surplus of that step."""
+        fleet = params.fleet
         asked: Floats = idle(1, fleet.batteries, fleet.devices)[0]
-        share_power(fleet, soc, -surplus_kw(self._params, step), asked[0])
+        share_power(fleet, soc, -surplus_kw(params, fine_step), asked[0])
         return asked

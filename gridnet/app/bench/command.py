@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from gridnet.app.bench.compare import verdict
 from gridnet.app.bench.run import Outcome, Plan, run_benchmark
 from gridnet.app.bench.score import as_json
-from gridnet.app.bench.table import score_table
+from gridnet.app.bench.table import score_table, verdict_table
 from gridnet.app.bench.weeks import parse_weeks
 from gridnet.app.outputs import STANDARD_OUTPUT, file_faults, folder_faults, write_json, write_table
 from gridnet.case import Case, load_case
 from gridnet.clock import Clock, is_held_out
 from gridnet.errors import Fault, InputError
+from gridnet.series.subinterval import QUARTER_MINUTES, Truth
 from gridnet_policies.registry import LEARNED, POLICIES, shipped_seeds
+
+TRUTHS_MINUTES = (15, 5, 1)
 
 
 def bench(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
@@ -32,9 +36,12 @@ def bench(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
 
     tell(f"loading scenario {arguments.scenario}")
     case = load_case(arguments.scenario)
-    plan = _plan(arguments, case.clock)
+    plan = plan_of(arguments, case.clock)
     outcome = run_benchmark(case, plan, tell)
     content = as_json(case.scenario.name, plan.weeks, plan.seed, outcome.scores, outcome.bound_eur)
+    content.update(verdict(outcome.weeks, plan.seed).as_json())
+    if _is_finer(plan):
+        content["truth_minutes"] = plan.truth.minutes
     if arguments.dlmp is not None:
         tell("pricing every bus")
         write_table(pd.concat([each.prices() for each in outcome.yardsticks]), arguments.dlmp)
@@ -47,10 +54,11 @@ def bench(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
         tell(f"report: {page}")
     write_json(content, arguments.json)
     if arguments.json != STANDARD_OUTPUT:
-        print(_summary(case, plan.weeks, outcome))
+        print(_summary(case, plan, outcome))
 
 
-def _plan(arguments: argparse.Namespace, clock: Clock) -> Plan:
+def plan_of(arguments: argparse.Namespace, clock: Clock) -> Plan:
+    """What the arguments ask to be run on a series with `clock`. Raises `InputError` with every fault of theirs."""
     names = tuple(word.strip() for word in arguments.policies.split(","))
     faults = [Fault("--policies", repr(name), f"one of {', '.join(POLICIES)}") for name in names if name not in POLICIES]
     weeks: list[int] = []
@@ -63,24 +71,51 @@ def _plan(arguments: argparse.Namespace, clock: Clock) -> Plan:
         faults.append(Fault("--seeds", str(arguments.seeds), "at least 1" if most is None else f"1 to {most}: so many ship"))
     if arguments.seed < 0:
         faults.append(Fault("--seed", str(arguments.seed), "at least 0"))
+    faults += _truth_faults(arguments)
     faults += [*file_faults("--json", arguments.json), *_table_faults(arguments.dlmp), *folder_faults("--report", arguments.report)]
     if faults:
         raise InputError("the benchmark can't run:", faults)
-    return Plan(names, tuple(weeks), arguments.seeds, arguments.seed)
+    return Plan(names, tuple(weeks), arguments.seeds, arguments.seed, Truth(arguments.truth, arguments.seed))
 
 
-def _summary(case: Case, weeks: Sequence[int], outcome: Outcome) -> str:
-    seen = [week for week in weeks if not is_held_out(week)]
+def _is_finer(plan: Plan) -> bool:
+    return plan.truth.minutes < QUARTER_MINUTES
+
+
+def _truth_faults(arguments: argparse.Namespace) -> list[Fault]:
+    """What can't be told, or not at a finer truth: plots and prices are of quarter-hours."""
+    if arguments.truth not in TRUTHS_MINUTES:
+        return [Fault("--truth", str(arguments.truth), f"one of {', '.join(map(str, TRUTHS_MINUTES))} minutes")]
+    named = {"--report": arguments.report, "--dlmp": arguments.dlmp}
+    if arguments.truth == QUARTER_MINUTES:
+        return []
+    return [
+        Fault(option, repr(target), f"none beside --truth {arguments.truth}: it shows quarter-hours")
+        for option, target in named.items()
+        if target is not None
+    ]
+
+
+def _summary(case: Case, plan: Plan, outcome: Outcome) -> str:
+    seen = [week for week in plan.weeks if not is_held_out(week)]
     lines = [
         f"{case.scenario.name}: {case.scenario.title}",
-        f"weeks {', '.join(str(week) for week in weeks)}, every schedule through the shield and AC power flow at 15 min",
+        f"weeks {', '.join(str(week) for week in plan.weeks)}, every schedule through the shield and AC power flow at "
+        f"{plan.truth.minutes} min",
     ]
+    if _is_finer(plan):
+        lines.append(
+            "decisions each 15 min; between them a policy with feedback answers every step, the others' setpoints are held (lp's "
+            "too: it is planned at 15 min, and captured is the share of what that plan saves here)"
+        )
     if seen:
         lines.append(
             f"careful: weeks {', '.join(str(week) for week in seen)} are not held out; a learned policy may have trained on them"
         )
-    lines.append(f"no schedule that keeps the limits costs less than {outcome.bound_eur:.2f} EUR (proven lower bound)")
-    return "\n".join([*lines, "", score_table(outcome.scores, outcome.bound_eur)])
+    at = " at the truth of 15 min" if _is_finer(plan) else ""
+    lines.append(f"no schedule that keeps the limits costs less than {outcome.bound_eur:.2f} EUR{at} (proven lower bound)")
+    compared = verdict_table(verdict(outcome.weeks, plan.seed), len(plan.weeks))
+    return "\n".join([*lines, "", score_table(outcome.scores, outcome.bound_eur), *(["", compared] if compared else [])])
 
 
 def _table_faults(target: str | None) -> list[Fault]:

@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 
 RESAMPLES = 10_000
 REFERENCE, FORESIGHT = "no_battery", "lp"
+_LEAST_EUR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,17 @@ class Weeks:
 
 def score(policies: Mapping[str, Weeks], seed: int) -> dict[str, Score]:
     """Scores every policy; needs the reference among them. `seed` drives the bootstrap."""
-    reference = policies[REFERENCE].costs()[0]
-    foresight = reference - policies[FORESIGHT].costs()[0] if FORESIGHT in policies else None
+    reference, foresight = policies[REFERENCE].costs()[0], foresight_saving(policies)
     scores = {}
     for name, weeks in policies.items():
         saving = reference - weeks.costs()
-        comparable = foresight is not None and foresight.sum() > 1e-6
         flat = [week for one in weeks.accounts for week in one]
         voltages = np.array([week.worst_voltage_pu for week in flat])
         scores[name] = Score(
             cost_eur=float(weeks.costs().mean(axis=0).sum()),
             saving_eur=float(saving.mean(axis=0).sum()),
-            captured=float(saving.mean(axis=0).sum() / foresight.sum()) if comparable and foresight is not None else None,
-            captured_ci95=_interval(saving, foresight, seed) if comparable and foresight is not None else None,
+            captured=float(saving.mean(axis=0).sum() / foresight.sum()) if foresight is not None else None,
+            captured_ci95=_interval(saving, foresight, seed) if foresight is not None else None,
             violation_steps=sum(week.violation_steps for week in flat) / len(weeks.accounts),
             worst_voltage_pu=float(voltages[np.argmax(np.abs(voltages - 1.0))]),
             worst_loading_percent=max(week.worst_loading_percent for week in flat),
@@ -73,6 +72,14 @@ def score(policies: Mapping[str, Weeks], seed: int) -> dict[str, Score]:
             decision_ms=float(np.median(weeks.decision_ms)),
         )
     return scores
+
+
+def foresight_saving(policies: Mapping[str, Weeks]) -> Floats | None:
+    """What `lp` saves against the reference, (weeks,) EUR; None where it was not run or saves nothing in all."""
+    if FORESIGHT not in policies:
+        return None
+    saving: Floats = policies[REFERENCE].costs()[0] - policies[FORESIGHT].costs()[0]
+    return saving if saving.sum() > _LEAST_EUR else None
 
 
 def _interval(saving: Floats, foresight: Floats, seed: int) -> tuple[float, float]:
@@ -90,19 +97,20 @@ def _interval(saving: Floats, foresight: Floats, seed: int) -> tuple[float, floa
 
 def as_json(scenario: str, weeks: Sequence[int], seed: int, scores: Mapping[str, Score], bound_eur: float) -> dict[str, object]:
     """The benchmark's machine-readable form."""
-    rounded = {name: {key: _rounded(value) for key, value in asdict(one).items()} for name, one in scores.items()}
+    figures = {name: {key: rounded(value) for key, value in asdict(one).items()} for name, one in scores.items()}
     return {
         "scenario": scenario,
         "weeks": list(weeks),
         "seed": seed,
-        "lower_bound_eur": _rounded(bound_eur),
-        "policies": rounded,
+        "lower_bound_eur": rounded(bound_eur),
+        "policies": figures,
     }
 
 
-def _rounded(value: object) -> object:
+def rounded(value: object) -> object:
+    """A float, or each of a tuple, to six digits after the point; anything else as it is."""
     if isinstance(value, float):
         return round(value, 6)
     if isinstance(value, tuple):
-        return [_rounded(part) for part in value]
+        return [rounded(part) for part in value]
     return value

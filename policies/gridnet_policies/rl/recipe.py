@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -43,3 +45,11 @@ class Recipe(BaseModel):
     """Updates in which only the value network learns, so that its first guesses don't spoil the pretrained policy."""
     validate_every: int = 2
     """Updates between validations; the best checkpoint on validation weeks is what is kept."""
+    patience: int = Field(5, ge=1)
+    """Validations in a row without a gain after which a run ends."""
+    algo: Literal["ppo", "a2c", "td3"] = "ppo"
+    """Algorithm; `gridnet_policies.rl.algorithms.STARTING_POINTS` says which knobs `gridnet train --algo` starts from."""
+    gradient_steps: int = Field(32, ge=1)
+    """td3: gradient steps of each update."""
+    buffer: int = Field(200_000, ge=1)
+    """td3: environment steps that are remembered."""

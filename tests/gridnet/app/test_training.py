@@ -10,6 +10,7 @@ import pytest
 
 from gridnet.app import training
 from gridnet.app.cli import main
+from gridnet_policies.rl.algorithms import STARTING_POINTS
 from gridnet_policies.rl.policy import Learned
 from gridnet_policies.rl.recipe import Recipe
 
@@ -48,7 +49,7 @@ def test_a_run_writes_weights_card_and_curve_and_tells_its_progress(tmp_path: Pa
     out = tmp_path / "runs" / "first"
     assert main(["train", "tiny", "--steps", "2048", "--seed", "3", "--out", str(out)]) == 0
     captured = capsys.readouterr()
-    assert sorted(path.name for path in out.iterdir()) == ["card.json", "curve.csv", "weights.npz"]
+    assert sorted(path.name for path in out.iterdir()) == ["card.json", "curve.csv", "run.json", "tensorboard", "weights.npz"]
     card = json.loads((out / "card.json").read_text(encoding="utf-8"))
     recipe = Recipe.model_validate(card["recipe"])
     assert (recipe.scenarios, recipe.steps, recipe.seed) == (("tiny",), 2048, 3)
@@ -72,8 +73,15 @@ def test_a_run_writes_weights_card_and_curve_and_tells_its_progress(tmp_path: Pa
         (["tiny", "--steps", "0"], "--steps: got 0, expected greater than or equal to 1"),
         (["tiny", "--steps", "-5"], "--steps: got -5"),
         (["tiny", "--seed", "-1"], "seed: got -1"),
+        (["tiny", "--seeds", "0"], "--seeds: got 0, expected at least 1"),
+        (["tiny", "--algo", "dqn"], "--algo: got 'dqn', expected 'ppo', 'a2c' or 'td3'"),
+        (["tiny", "--engine", "dask"], "--engine: got 'dask', expected local or ray"),
+        (["tiny", "--address", "auto"], "--address: got 'auto', expected --engine ray"),
+        (["tiny", "--sweep", "gama=0.9"], "--sweep: got 'gama=0.9', expected KEY=VALUE,VALUE"),
+        (["tiny", "--sweep", "seed=1,2"], "a knob that isn't given by --seeds"),
+        (["tiny", "--sweep", "batch=0"], "--batch: got 0"),
     ],
-    ids=["scenario", "no steps", "negative steps", "seed"],
+    ids=["scenario", "no steps", "negative steps", "seed", "seeds", "algo", "engine", "address", "knob", "not swept", "value"],
 )
 def test_what_makes_no_run_is_refused_before_it_begins(
     arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -117,3 +125,41 @@ def test_all_faults_of_the_arguments_are_listed_at_once(tmp_path: Path, capsys: 
     message = capsys.readouterr().err
     for words in ("rurall", "urbann", "steps", "seed"):
         assert words in message
+
+
+def test_a_sweep_makes_a_run_for_each_combination_and_seed(tmp_path: Path) -> None:
+    swept = ("gamma=0.9,0.97", "hidden=[8],[8,4]", "algo=ppo,td3")
+    tasks = training.plan(training.Order(["tiny"], str(tmp_path / "out"), seed=3, seeds=2, sweep=swept))
+    assert len(tasks) == len({task.name for task in tasks}) == 16
+    assert tasks[1].name == "gamma=0.9,hidden=8,algo=ppo/seed4"
+    assert (tasks[-1].recipe.gamma, tasks[-1].recipe.hidden, tasks[-1].recipe.seed) == (0.97, (8, 4), 4)
+    assert tasks[-1].out == tmp_path / "out" / tasks[-1].name
+    by_algo = {task.recipe.algo: task.recipe for task in tasks}
+    assert by_algo["td3"].n_steps == STARTING_POINTS["td3"]["n_steps"] != by_algo["ppo"].n_steps
+
+
+@pytest.mark.usefixtures("small")
+def test_several_seeds_train_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "tiny", "--steps", "1", "--seeds", "2", "--out", str(tmp_path / "runs")]) == 0
+    assert (tmp_path / "runs" / "seed1" / "card.json").is_file()
+    table = (tmp_path / "runs" / "runs.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[0] for line in table] == ["run", "seed0", "seed1"]
+    assert "seed1:" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
+def test_an_interrupted_run_goes_on_with_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "tiny", "--steps", "1", "--out", str(tmp_path / "run")]
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_line", interrupted)
+        assert main(command) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert main(command) == 2
+    assert main([*command, "--resume"]) == 0
+    assert (tmp_path / "run" / "card.json").is_file()

@@ -20,7 +20,7 @@ from gridnet_envs.options import Options
 from gridnet_envs.sb3 import DispatchVecEnv
 from gridnet_envs.slots import BOUND, SERIES_SLOTS, STATE_SLOTS
 from gridnet_policies.rl.actor import CARD, WEIGHTS, Actor, load_actor, save_actor
-from gridnet_policies.rl.train import actor_of
+from gridnet_policies.rl.algorithms import actor_of
 
 SLOTS = SERIES_SLOTS + STATE_SLOTS
 WIDTH = sum(slot.width for slot in SLOTS)

@@ -21,9 +21,11 @@ from gridnet_policies.no_battery import NoBattery
 from gridnet_policies.rl import pretrain
 from gridnet_policies.rl import train as training
 from gridnet_policies.rl.actor import Actor, load_actor
+from gridnet_policies.rl.keeper import Progress, seconds_left
 from gridnet_policies.rl.policy import Learned
 from gridnet_policies.rl.recipe import Recipe
-from gridnet_policies.rl.train import Progress, seconds_left, train, validate
+from gridnet_policies.rl.train import train
+from gridnet_policies.rl.validation import validate
 
 SMALL = Recipe(
     scenarios=("tiny",),

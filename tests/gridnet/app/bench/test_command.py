@@ -51,7 +51,8 @@ def content(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 def test_the_json_has_exactly_the_keys_of_the_contract(content: dict[str, Any]) -> None:
-    assert list(content) == ["scenario", "weeks", "seed", "lower_bound_eur", "policies"]
+    assert list(content) == ["scenario", "weeks", "seed", "lower_bound_eur", "policies", "comparisons", "typical_week"]
+    assert list(content["typical_week"]) == ["no_battery", "rule", "lp"]
     assert (content["scenario"], content["weeks"], content["seed"]) == ("tiny", [4], 7)
     assert list(content["policies"]) == ["no_battery", "rule", "lp"]
     for figures in content["policies"].values():
@@ -119,6 +120,20 @@ def test_the_table_shows_every_figure_of_every_policy(tmp_path: Path, capsys: py
         expected = [value for part in figures.values() for value in (part if isinstance(part, list) else [part])]
         expected.insert(1, expected[0] - content["lower_bound_eur"])
         assert shown == pytest.approx(expected, abs=0.051, rel=0)
+
+
+def test_comparisons_and_typical_weeks_stand_below_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "figures.json"
+    arguments = ["bench", "tiny", "--weeks", "4,0", "--policies", "rule,rl,lp", "--seeds", "2", "--json", str(target)]
+    told = _printed(capsys, *arguments)
+    content = json.loads(target.read_text(encoding="utf-8"))
+    [pair] = content["comparisons"]
+    figures = content["policies"]
+    assert pair["difference"] == pytest.approx(figures["rl"]["captured"] - figures["rule"]["captured"], abs=2e-6)
+    difference = re.escape(f"{pair['difference']:+.3f}")
+    assert re.search(rf"^of rl less rule +{difference} \[.*\] +{100 * pair['better']:.0f}$", told, re.M)
+    assert re.search(rf"^of rl +{content['typical_week']['rl']['iqm']:.3f} \[", told, re.M)
+    assert "careful: over 2 weeks such an interval can hold the truth 50 %" in told
 
 
 def test_weeks_that_training_may_have_seen_are_named_as_such(capsys: pytest.CaptureFixture[str]) -> None:

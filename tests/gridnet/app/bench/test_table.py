@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from gridnet.app.bench.compare import Comparison, Typical, Verdict
 from gridnet.app.bench.score import Score
-from gridnet.app.bench.table import aligned, score_table
+from gridnet.app.bench.table import aligned, score_table, verdict_table
 
 ONE = Score(
     cost_eur=12.346,
@@ -47,3 +48,20 @@ def test_a_violation_count_that_is_a_mean_over_seeds_keeps_its_fraction() -> Non
 def test_columns_line_up() -> None:
     lines = aligned([["a", "b", "c"], ["long name", "1", "22.5"], ["x", "1000", "3"]])
     assert lines.splitlines() == ["a             b     c", "long name     1  22.5", "x          1000     3"]
+
+
+def test_the_verdict_shows_signs_intervals_and_where_there_is_none() -> None:
+    pairs = [Comparison("rl", "rule", 0.06, (0.012, 0.1), 0.8249), Comparison("rl", "mpc", -0.052, None, 0.25)]
+    lines = verdict_table(Verdict(pairs, {"mpc": Typical(0.9, None), "rl": Typical(0.85, (0.8, 0.9))}), 10).splitlines()
+    assert re.split(r"\s{2,}", lines[2]) == ["of rl less rule", "+0.060 [+0.012, +0.100]", "82"]
+    assert re.split(r"\s{2,}", lines[3]) == ["of rl less mpc", "-0.052", "25"]
+    assert re.split(r"\s{2,}", lines[-2]) == ["of mpc", "0.900"]
+    assert re.split(r"\s{2,}", lines[-1]) == ["of rl", "0.850 [0.800, 0.900]"]
+
+
+def test_few_weeks_get_a_word_of_care_and_enough_get_none() -> None:
+    one = Verdict([Comparison("rl", "rule", 0.06, (0.012, 0.1), 0.8)], {})
+    assert "careful: over 4 weeks such an interval can hold the truth 88 %" in verdict_table(one, 4)
+    assert "careful: a single week" in verdict_table(one, 1)
+    assert "careful" not in verdict_table(one, 6)
+    assert verdict_table(Verdict([], {}), 4) == ""

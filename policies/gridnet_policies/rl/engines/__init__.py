@@ -1,0 +1,1 @@
+"""Where training runs run: in processes of this machine, or as tasks of a Ray cluster."""
