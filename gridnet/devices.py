@@ -47,6 +47,12 @@ class Fleet(NamedTuple):
         """How many of the devices are batteries."""
         return len(self.p_kw)
 
+    def without_batteries(self) -> Fleet:
+        """The same fleet with batteries that can do nothing, whatever they hold."""
+        kva = self.s_kva.copy()
+        kva[: self.batteries] = 0.0
+        return self._replace(p_kw=np.zeros_like(self.p_kw), s_kva=kva)
+
     @property
     def devices(self) -> int:
         """How many controllable devices there are."""

@@ -4,9 +4,10 @@ The neighbourhood is settled as one at its connection point, the slack bus: what
 not billed, network losses are (they are imported). Prices are in EUR per kWh, `p > 0` at the slack imports. A tariff may also
 charge the highest import of a run, by the kW.
 
-Stored energy at the end of a run counts, so that no policy gains by ending empty: energy missing against the start costs
-what it would have saved at the run's mean import price, surplus energy earns what it would have sold for at the run's mean
-export price, both after discharging loss and wear.
+Stored energy at the end of a run counts, so that no policy gains by ending empty: what it is worth is what it will save in the
+week that follows (`gridnet.foresight`). A planner that can't know that week may go by mean prices: energy missing against the
+start costs what it would have saved at the run's mean import price, surplus energy earns what it would have sold for at the run's
+mean export price, both after discharging loss and wear.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def running_cost_eur(prices: Prices, dt_h: float, start: int, slack_p_kw: Floats
     return float(energy + wear) * dt_h + peak
 
 
-def stored_value(prices: Prices, fleet: Fleet, start: int, steps: int) -> StoredValue:
-    """The value of stored energy at the end of the run over `[start, start + steps)`."""
+def mean_price_value(prices: Prices, fleet: Fleet, start: int, steps: int) -> StoredValue:
+    """The value of stored energy at the end of the run over `[start, start + steps)`, by that run's mean prices."""
     discharge, run = fleet.efficiency[1], slice(start, start + steps)
     saved = discharge * (float(np.mean(prices.import_eur_per_kwh[run])) - prices.wear_eur_per_kwh)
     sold = discharge * (float(np.mean(prices.export_eur_per_kwh[run])) - prices.wear_eur_per_kwh)

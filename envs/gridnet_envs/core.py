@@ -14,33 +14,40 @@ from gridnet.dispatch import idle
 from gridnet.errors import InputError
 from gridnet.kernels import kernel
 from gridnet.limits import NetworkLimits, make_limits
+from gridnet.losses import Losses, compile_losses
 from gridnet.simulate import Params, advance
 from gridnet.tariff import Prices, make_prices
-from gridnet_envs.actions import answer_setpoints, answer_value
+from gridnet_envs.actions import BELIEFS, KNOTS, add_reactive, answer_setpoints, answer_value, believe
 from gridnet_envs.features import series_features
 from gridnet_envs.options import Options
+from gridnet_envs.outlook import AS_FORECAST, BY_PRICE, BY_SUN, SEGMENTS, VIEWS, Outlook, look_ahead, make_outlook
 from gridnet_envs.reward import TERMS, Penalties, reward_terms
 from gridnet_envs.shield import shield_rows
-from gridnet_envs.slots import BOUND, SERIES_SLOTS, Slot, layout, offset, width
+from gridnet_envs.slots import BOUND, SERIES_SLOTS, VALUE_SLOTS, Slot, layout, offset, width
 
 Floats = NDArray[np.float64]
 Float32s = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-VALUE_MARGIN_EUR_PER_KWH = 0.05
 _SPOT_MEAN = offset(SERIES_SLOTS, "spot_mean")
+_OUTLOOK_EUR_PER_KWH, _SUN_EUR_PER_KWH, _PRICE_EUR_PER_KWH = (slot.scale / 1e3 for slot in VALUE_SLOTS)
 _SPOT_MEAN_EUR_PER_KWH = SERIES_SLOTS[[slot.name for slot in SERIES_SLOTS].index("spot_mean")].scale / 1e3
 
 
 class World(NamedTuple):
-    """All that the kernel reads and never writes."""
+    """All that the kernel reads."""
 
     params: Params
     limits: NetworkLimits
     prices: Prices
     penalties: Penalties
     features: Float32s
+    losses: Losses
+    outlook: Outlook
+    values: Float32s
+    """(steps, VIEWS, SEGMENTS) what `look_ahead` gives at each step that was looked at, NaN elsewhere: a memory, the one thing
+    written."""
 
 
 class _Switches(NamedTuple):
@@ -70,10 +77,18 @@ class Core:
         self.slots: tuple[Slot, ...] = layout(case, options.action == "setpoints")
         self.actions = action_width(case, options)
         prices = make_prices(case.scenario, case.series)
-        self.world = World(
-            case.params, make_limits(case.scenario, case.feeder), prices, options.penalties, series_features(case, prices)
-        )
         by_value = options.action == "value"
+        losses = compile_losses(case.power_flow, case.feeder, case.params.device_bus)
+        self.world = World(
+            params=case.params,
+            limits=make_limits(case.scenario, case.feeder),
+            prices=prices,
+            penalties=options.penalties,
+            features=series_features(case, prices),
+            losses=losses,
+            outlook=make_outlook(case, prices, losses),
+            values=np.full((case.clock.steps if by_value else 0, VIEWS, SEGMENTS), np.nan, dtype=np.float32),
+        )
         self.switches = _Switches(by_value, options.curtailment, options.reactive, options.shield, not by_value)
         self._starts = episode_starts(case, options)
         self._idle_eur = idle_reward(self.world, options.shield) if options.against_idle else None
@@ -115,6 +130,14 @@ class Core:
         advance(self.case.params, self.step_index[here], self.soc[here], rest, rest.copy(), self.soc[here].copy(), self.flow[here])
         _observe_rows(self.world, self.switches, self.step_index[here], self.soc[here], self.flow[here], self.observation[here])
 
+    def look(self, step: Ints, soc: Floats) -> tuple[Float32s, Float32s]:
+        """What a policy by `value` would see, (rows, width), and the outlook that its action is believed beside, (rows, VIEWS,
+        SEGMENTS), at `step` (rows,) with every battery at `soc` (rows,)."""
+        every = np.repeat(soc[:, None], self.soc.shape[1], axis=1)
+        seen, flow = np.empty((len(step), self.observation.shape[1]), dtype=np.float32), np.empty((len(step), 0))
+        _observe_rows(self.world, self.switches, step, every, flow, seen)
+        return seen, self.world.values[step]
+
     def step(self, action: NDArray[np.floating]) -> tuple[Bools, Bools]:
         """Moves all rows on by one step; `action` (batch, actions) in -1..1 (cut to it).
 
@@ -155,6 +178,11 @@ class Seat:
         """The observation's layout."""
         return self._core.slots
 
+    @property
+    def actions(self) -> int:
+        """How many numbers an action has."""
+        return self._core.actions
+
     def observe(self, step: int, soc: Floats) -> Float32s:
         """The observation (width,) at `step` with batteries at `soc`; only feeder slots are meaningful."""
         core = self._core
@@ -162,16 +190,26 @@ class Seat:
         _observe_rows(core.world, core.switches, core.step_index, core.soc, core.flow, core.observation)
         return np.asarray(core.observation[0])
 
-    def ask(self, action: Floats) -> Floats:
-        """The setpoint (2, devices) that `action` (actions,) asks for in the situation last observed."""
+    def value(self, action: Floats) -> Floats:
+        """What energy in store is worth, EUR/kWh (SEGMENTS,), when `action` (BELIEFS,) is believed beside the outlook of the step
+        last observed."""
         core = self._core
-        _ask_rows(core.world, core.switches, core.step_index, core.soc, action.reshape(1, -1), core.asked)
-        return np.asarray(core.asked[0].copy())
+        worth = np.empty(SEGMENTS)
+        believe(np.asarray(action, dtype=np.float64), core.world.values[core.step_index[0]], worth)
+        return worth
+
+    def answer(self, value_eur_per_kwh: Floats, soc: Floats, params: Params, step: int) -> Floats:
+        """The setpoint (2, devices) that `value_eur_per_kwh` leads to at `step` of `params` with batteries at `soc`, at the
+        prices of the step last observed. `params` are the case's own, or those of a finer clock."""
+        core = self._core
+        asked = np.empty((2, params.fleet.devices))
+        answer(core.world, params, core.options.reactive, int(core.step_index[0]), step, soc, value_eur_per_kwh, asked)
+        return asked
 
 
 def idle_reward(world: World, shield: bool) -> Floats:
-    """The reward of every step of the series with batteries at rest, behind the shield where that is on: (steps,)."""
-    params = world.params
+    """The reward of every step of the series without batteries, behind the shield where that is on: (steps,)."""
+    params = world.params._replace(fleet=world.params.fleet.without_batteries())
     steps, devices = len(params.pv_p_kw), params.fleet.devices
     step_index, soc = np.arange(steps), np.full((steps, params.fleet.batteries), params.fleet.soc_window[0])
     asked = idle(steps, params.fleet.batteries, devices)
@@ -200,7 +238,7 @@ def idle_reward(world: World, shield: bool) -> Floats:
 def action_width(case: Case, options: Options) -> int:
     """How many numbers an action has."""
     if options.action == "value":
-        return 1
+        return BELIEFS
     fleet = case.fleet
     pvs = fleet.devices - fleet.batteries
     return fleet.batteries + (pvs if options.curtailment else 0) + (fleet.devices if options.reactive else 0)
@@ -216,28 +254,27 @@ def episode_starts(case: Case, options: Options) -> Ints:
 
 
 @kernel
-def value_of_action(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, action: float) -> float:
-    """The price of stored energy, EUR/kWh, that an action in -1..1 stands for: from a margin below the mean export level to
-    a margin above the mean import level, so that 'never store' and 'always charge' are both within reach."""
-    spread = prices.import_eur_per_kwh[step_] - prices.export_eur_per_kwh[step_]
-    low = spot_mean_eur_per_kwh - VALUE_MARGIN_EUR_PER_KWH
-    return float(low + 0.5 * (action + 1.0) * (spread + 2.0 * VALUE_MARGIN_EUR_PER_KWH))
+def values_at(world: World, step_: int) -> Float32s:
+    """The outlook (VIEWS, SEGMENTS) at `step_`, remembered."""
+    here: Float32s = world.values[step_]
+    if np.isnan(here[0, 0]):
+        value_eur_per_kwh = np.empty((VIEWS, SEGMENTS))
+        look_ahead(world.outlook, world.prices, step_, value_eur_per_kwh)
+        here[:] = value_eur_per_kwh
+    return here
 
 
 @kernel
-def action_of_value(prices: Prices, spot_mean_eur_per_kwh: float, step_: int, value_eur_per_kwh: float) -> float:
-    """The inverse of `value_of_action`, cut to -1..1."""
-    spread = prices.import_eur_per_kwh[step_] - prices.export_eur_per_kwh[step_]
-    low = spot_mean_eur_per_kwh - VALUE_MARGIN_EUR_PER_KWH
-    return float(min(max(2.0 * (value_eur_per_kwh - low) / (spread + 2.0 * VALUE_MARGIN_EUR_PER_KWH) - 1.0, -1.0), 1.0))
-
-
-@kernel
-def actions_of_values(world: World, step_: Ints, value_eur_per_kwh: Floats, action: Floats) -> None:
-    """Fills `action` (rows,) with what stands for `value_eur_per_kwh` (rows,) at `step_` (rows,)."""
-    for i in range(step_.shape[0]):
-        spot_mean = _SPOT_MEAN_EUR_PER_KWH * world.features[step_[i], _SPOT_MEAN]
-        action[i] = action_of_value(world.prices, spot_mean, step_[i], value_eur_per_kwh[i])
+def answer(
+    world: World, params: Params, reactive: bool, priced: int, step_: int, soc: Floats, value_eur_per_kwh: Floats, asked: Floats
+) -> None:
+    """What the feeder does at `step_` of `params`, at the prices of step `priced`, when energy in store is worth
+    `value_eur_per_kwh` (SEGMENTS,): fills `asked` (2, devices)."""
+    prices = world.prices
+    buy = prices.import_eur_per_kwh[priced] + prices.co2_eur_per_kg * prices.carbon_kg_per_kwh[priced]
+    answer_value(params, world.outlook.battery, buy, prices.export_eur_per_kwh[priced], step_, soc, value_eur_per_kwh, asked)
+    if reactive:
+        add_reactive(params, world.losses, step_, asked)
 
 
 @kernel
@@ -274,12 +311,11 @@ def _step_rows(
 def _ask_rows(world: World, switches: _Switches, step_: Ints, soc: Floats, action: Floats, asked: Floats) -> None:
     """What the actions ask of the devices: fills `asked`."""
     params = world.params
+    value = np.empty(SEGMENTS)
     for i in range(step_.shape[0]):
         if switches.by_value:
-            value = value_of_action(
-                world.prices, _SPOT_MEAN_EUR_PER_KWH * world.features[step_[i], _SPOT_MEAN], step_[i], action[i, 0]
-            )
-            answer_value(params, world.prices, step_[i], soc[i], value, asked[i])
+            believe(action[i], values_at(world, step_[i]), value)
+            answer(world, params, switches.reactive, step_[i], step_[i], soc[i], value, asked[i])
         else:
             answer_setpoints(params.fleet, action[i], switches.curtailment, switches.reactive, asked[i])
 
@@ -300,6 +336,20 @@ def _observe_rows(world: World, switches: _Switches, step_: Ints, soc: Floats, f
         observation[i, first] = stored_kwh / capacity_kwh
         if switches.devices:
             _observe_devices(params, t, soc[i], flow[i], observation[i, first + 1 :])
+        else:
+            _observe_outlook(values_at(world, t), _SPOT_MEAN_EUR_PER_KWH * features[t, _SPOT_MEAN], observation[i, first + 1 :])
+
+
+@kernel
+def _observe_outlook(outlook: Float32s, spot_mean_eur_per_kwh: float, slots: Float32s) -> None:
+    """Fills the slots of `gridnet_envs.slots.VALUE_SLOTS`: means of the values around each knot."""
+    for k in range(KNOTS):
+        first = max(0, (2 * k - 1) * SEGMENTS // (2 * (KNOTS - 1)))
+        last = min(SEGMENTS, (2 * k + 1) * SEGMENTS // (2 * (KNOTS - 1)))
+        mean = outlook[AS_FORECAST, first:last].mean()
+        slots[k] = _cut((mean - spot_mean_eur_per_kwh) / _OUTLOOK_EUR_PER_KWH)
+    slots[KNOTS] = _cut(outlook[BY_SUN].mean() / _SUN_EUR_PER_KWH)
+    slots[KNOTS + 1] = _cut(outlook[BY_PRICE].mean() / _PRICE_EUR_PER_KWH)
 
 
 @kernel

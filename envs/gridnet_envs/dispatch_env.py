@@ -27,8 +27,9 @@ class DispatchEnv(gymnasium.Env[Float32s, Float32s]):
     ## Action space
     `Box(-1, 1, (actions,))`. With `action="setpoints"` one number per battery (share of its rated power, positive
     discharges into the grid); with `curtailment=True` one more per PV plant (-1 off, 1 its full rating); with
-    `reactive=True` one more per device (share of its apparent rating). With `action="value"` a single number: the marginal
-    value of stored energy, which every battery answers by the same rule (`gridnet_envs.actions`).
+    `reactive=True` one more per device (share of its apparent rating). With `action="value"` six numbers for the whole feeder:
+    how much sunnier the day will be than forecast, at five states of charge, and how much higher prices that are not
+    published. They move what stored energy is worth, which the batteries answer by one rule (`gridnet_envs.actions`).
 
     ## Observation space
     `Box(-4, 4, (width,))`, the slots of `gridnet_envs.slots`: the calendar, the feeder's surplus now and its forecast by the

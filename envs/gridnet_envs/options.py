@@ -18,11 +18,11 @@ class Options(BaseModel):
     days: int = Field(1, ge=1, le=7)
     """Length of an episode."""
     action: Literal["setpoints", "value"] = "setpoints"
-    """One number per device, or one price of stored energy for the whole feeder."""
+    """One number per device, or what stored energy is worth to the whole feeder (`gridnet_envs.actions`)."""
     curtailment: bool = False
     """With `setpoints`: one more number per PV plant, the ceiling on its power."""
     reactive: bool = False
-    """With `setpoints`: one more number per device, its reactive power."""
+    """With `setpoints`: one more number per device, its reactive power. With `value`: least losses."""
     shield: bool = False
     """Cut setpoints back before they break a network limit."""
     weeks: Literal["training", "validation", "held-out", "all"] = "training"
@@ -35,8 +35,8 @@ class Options(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.action == "value" and (self.curtailment or self.reactive):
-            raise ValueError("curtailment and reactive go with action='setpoints'; with 'value' the price says it all")
+        if self.action == "value" and self.curtailment:
+            raise ValueError("curtailment goes with action='setpoints'; with 'value' the price says it all")
         if min(self.penalties) < 0:
             raise ValueError("penalties of at least 0")
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gridnet.case import Case
+from gridnet_envs.actions import KNOTS
 
 BOUND = 4.0
 FORECAST_HOURS = 24
@@ -44,6 +45,19 @@ SERIES_SLOTS = (
 STATE_SLOTS = (Slot("soc", 1, "0-1", 1.0, "state of charge of the fleet, by energy"),)
 """Slots of the feeder's state."""
 
+VALUE_SLOTS = (
+    Slot(
+        "outlook",
+        KNOTS,
+        "EUR/MWh",
+        100.0,
+        "what stored energy is worth by the forecasts, from empty to full, less the mean of the spot slots",
+    ),
+    Slot("outlook_sun", 1, "EUR/MWh", 20.0, "what more sun would add to it, mean over the charge"),
+    Slot("outlook_price", 1, "EUR/MWh", 20.0, "what higher prices would add where they are not published, mean over the charge"),
+)
+"""Slots that exist where the action is the value of stored energy."""
+
 
 def device_slots(case: Case) -> tuple[Slot, ...]:
     """Slots that exist once per device or describe the last power flow."""
@@ -57,8 +71,8 @@ def device_slots(case: Case) -> tuple[Slot, ...]:
 
 
 def layout(case: Case, devices: bool) -> tuple[Slot, ...]:
-    """All slots of an observation, in order: feeder slots, then, where `devices`, those of each device."""
-    return SERIES_SLOTS + STATE_SLOTS + (device_slots(case) if devices else ())
+    """All slots of an observation, in order: feeder slots, then, where `devices`, those of each device, else the outlook."""
+    return SERIES_SLOTS + STATE_SLOTS + (device_slots(case) if devices else VALUE_SLOTS)
 
 
 def offset(slots: tuple[Slot, ...], name: str) -> int:

@@ -10,7 +10,7 @@ import pytest
 from gridnet.case import Case, load_case
 from gridnet.devices import Fleet
 from gridnet.scenario import Tariff
-from gridnet.tariff import Prices, make_prices, stored_value
+from gridnet.tariff import Prices, make_prices, mean_price_value
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_stored_energy_is_bought_dear_and_sold_cheap(case: Case) -> None:
     # over the run of two steps: mean import 0.30, mean export 0.06
     given = prices([9.0, 0.25, 0.35, 9.0], [9.0, 0.05, 0.07, 9.0])
 
-    value = stored_value(given, fleet(case), start=1, steps=2)
+    value = mean_price_value(given, fleet(case), start=1, steps=2)
 
     # A kWh in store gives 0.8 kWh at the terminals, each at 0.01 of wear: it saves import or earns export.
     assert value.shortfall_eur_per_kwh == pytest.approx(0.8 * (0.30 - 0.01))
@@ -63,7 +63,7 @@ def test_stored_energy_is_bought_dear_and_sold_cheap(case: Case) -> None:
 @pytest.mark.parametrize(("imported", "exported"), [(0.3, 0.005), (0.1, -0.2), (0.02, 0.4), (-0.3, -0.4)])
 def test_ending_empty_and_ending_full_never_pay_together(case: Case, imported: float, exported: float) -> None:
     """Else a policy could earn by moving energy past the end of the run."""
-    value = stored_value(prices([imported], [exported]), fleet(case), 0, 1)
+    value = mean_price_value(prices([imported], [exported]), fleet(case), 0, 1)
     assert value.surplus_eur_per_kwh >= 0.0
     assert value.shortfall_eur_per_kwh >= value.surplus_eur_per_kwh
     assert value.cost_eur(-1.0) + value.cost_eur(1.0) >= 0.0

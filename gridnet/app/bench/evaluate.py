@@ -12,9 +12,12 @@ from gridnet import simulate
 from gridnet.case import Case
 from gridnet.clock import STEPS_PER_WEEK
 from gridnet.errors import PowerFlowDiverged
+from gridnet.foresight import worth_after
 from gridnet.limits import make_limits
-from gridnet.tariff import make_prices, running_cost_eur, stored_value
+from gridnet.simulate import Params
+from gridnet.tariff import StoredValue, make_prices, running_cost_eur
 from gridnet_envs.shield import protect
+from gridnet_policies.no_battery import NoBattery
 from gridnet_policies.policy import Policy
 
 Floats = NDArray[np.float64]
@@ -67,7 +70,7 @@ def run_week(case: Case, policy: Policy, week: int) -> WeekRun:
     """
     start, steps = week * STEPS_PER_WEEK, STEPS_PER_WEEK
     limits = make_limits(case.scenario, case.feeder)
-    state = case.start(start)
+    state, params = case.start(start), played(policy, case.params)
     began = time.perf_counter()
     policy.prepare(case, start, steps)
     thinking = time.perf_counter() - began
@@ -76,7 +79,7 @@ def run_week(case: Case, policy: Policy, week: int) -> WeekRun:
         began = time.perf_counter()
         asked = policy.decide(step, state.soc[0])
         thinking += time.perf_counter() - began
-        state, transition = simulate.step(state, protect(state, asked[None], case.params, limits), case.params)
+        state, transition = simulate.step(state, protect(state, asked[None], params, limits), params)
         if not transition.converged[0]:
             raise PowerFlowDiverged(
                 f"policy {policy.name} leaves step {step} of {case.scenario.name} without an AC solution", step=step
@@ -97,12 +100,18 @@ def run_week(case: Case, policy: Policy, week: int) -> WeekRun:
     )
 
 
-def account(case: Case, run: WeekRun) -> WeekAccount:
-    """The account of a run, by the definitions of `gridnet.tariff` and `gridnet.limits`."""
+def played(policy: Policy, params: Params) -> Params:
+    """What a policy plays with: the reference has no batteries, so that the shield can't move them either."""
+    return params._replace(fleet=params.fleet.without_batteries()) if isinstance(policy, NoBattery) else params
+
+
+def account(case: Case, run: WeekRun, worth: StoredValue | None = None) -> WeekAccount:
+    """The account of a run, by the definitions of `gridnet.tariff` and `gridnet.limits`; what the batteries gained is worth
+    `worth`, or what the case says of the step after the run."""
     steps, fleet = len(run.slack_p_kw), case.fleet
     prices, limits = make_prices(case.scenario, case.series), make_limits(case.scenario, case.feeder)
     gained_kwh = float((run.soc[-1] - run.soc[0]) @ fleet.e_kwh)
-    stored_eur = stored_value(prices, fleet, run.start, steps).cost_eur(gained_kwh)
+    stored_eur = (worth or worth_after(case, run.start + steps)).cost_eur(gained_kwh)
     running_eur = running_cost_eur(prices, fleet.dt_h, run.start, run.slack_p_kw, run.done[:, 0, : fleet.batteries])
     broken = limits.broken(run.vm_pu, run.loading_percent)
     voltages = run.vm_pu[:, np.isfinite(limits.vm_max_pu)]

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet import simulate
-from gridnet.app.bench.evaluate import WeekAccount, WeekRun, account
+from gridnet.app.bench.evaluate import WeekAccount, WeekRun, account, played
 from gridnet.case import Case
 from gridnet.clock import STEPS_PER_WEEK
 from gridnet.errors import PowerFlowDiverged
+from gridnet.foresight import worth_after
 from gridnet.limits import make_limits
 from gridnet.series.subinterval import Truth, refine, what_stands_behind
 from gridnet_envs.shield import protect
@@ -54,6 +55,7 @@ def run_week_finer(case: Case, finer: Case, policy: Policy, week: int) -> WeekRu
     start, steps = week * STEPS_PER_WEEK, finer.clock.steps
     per, limits = steps // STEPS_PER_WEEK, make_limits(case.scenario, case.feeder)
     state, flows = finer.start(0), []
+    params = played(policy, finer.params)
     done, soc = np.empty((steps, 2, finer.fleet.devices)), np.empty((steps + 1, finer.fleet.batteries))
     soc[0] = state.soc[0]
     follows = policy if isinstance(policy, Feedback) else None
@@ -67,7 +69,7 @@ def run_week_finer(case: Case, finer: Case, policy: Policy, week: int) -> WeekRu
         elif fine_step % per == 0:
             asked = policy.decide(step, soc[fine_step])
         thinking += time.perf_counter() - began
-        state, transition = simulate.step(state, protect(state, asked[None], finer.params, limits), finer.params)
+        state, transition = simulate.step(state, protect(state, asked[None], params, limits), params)
         if transition.flow[0, -1] != 1.0:
             raise PowerFlowDiverged(
                 f"policy {policy.name} leaves step {step} of {case.scenario.name} without an AC solution at the finer truth",
@@ -78,12 +80,13 @@ def run_week_finer(case: Case, finer: Case, policy: Policy, week: int) -> WeekRu
     return _run(policy, week, simulate.Transition(done, done, np.concatenate(flows), finer.params), soc, thinking)
 
 
-def account_finer(finer: Case, run: WeekRun) -> WeekAccount:
+def account_finer(case: Case, finer: Case, run: WeekRun) -> WeekAccount:
     """The account of a run at the finer truth: that of `account` on its steps, energy and wear settled step by step.
 
     Only a charge on the peak is by the quarter-hour's mean import, as meters register it; `peak_kw` is the finer step's.
     """
-    by_step, peak_eur_per_kw = account(finer, run), finer.scenario.tariff.peak_eur_per_kw
+    worth = worth_after(case, (run.week + 1) * STEPS_PER_WEEK)
+    by_step, peak_eur_per_kw = account(finer, run, worth), finer.scenario.tariff.peak_eur_per_kw
     imported_kw = np.maximum(run.slack_p_kw, 0.0)
     over_kw = float(imported_kw.max() - imported_kw.reshape(STEPS_PER_WEEK, -1).mean(axis=1).max())
     return replace(by_step, cost_eur=by_step.cost_eur - peak_eur_per_kw * over_kw)

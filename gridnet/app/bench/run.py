@@ -88,4 +88,4 @@ def _one_week(case: Case, policy: Policy, week: int, truth: Truth) -> _Week:
         return _Week(account(case, run), run.decision_ms, run)
     finer = finer_case(case, week, truth)
     run = run_week_finer(case, finer, policy, week)
-    return _Week(account_finer(finer, run), run.decision_ms, None)
+    return _Week(account_finer(case, finer, run), run.decision_ms, None)

@@ -1,4 +1,4 @@
-"""How fast the optimiser is, and how much memory it takes: each case in a process of its own, on one thread."""
+"""How fast the planners decide, and how much memory it takes: each case in a process of its own, on one thread."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from gridnet import simulate
 from gridnet.app.bench.solver_cases import CASES, SUNNY_DAY
 from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_DAY
+from gridnet.limits import make_limits
+from gridnet_envs.shield import protect
 from gridnet_policies.lp import make_task
 from gridnet_policies.lp.rounds import make_plan
 from gridnet_policies.mpc import Mpc
+from gridnet_policies.rl.policy import shipped
 
 
 class Measured(NamedTuple):
@@ -47,6 +50,11 @@ def time_control(name: str, hours: int) -> Measured:
     """Times every decision of `mpc` but the first over the sunny day, with a horizon of `hours`; `name` is a case or a shipped
     scenario."""
     return _apart(_control, name, hours)
+
+
+def time_learned(name: str) -> Measured:
+    """Times every decision of `rl` but the first over the sunny day of a shipped scenario, the shield included."""
+    return _apart(_learned, name)
 
 
 def _apart(work: Callable[..., list[float]], *arguments: object) -> Measured:
@@ -92,4 +100,16 @@ def _control(name: str, hours: int) -> list[float]:
         asked = policy.decide(int(state.step[0]), state.soc[0])
         seconds.append(time.perf_counter() - began)
         state, _ = simulate.step(state, asked[None], case.params)
+    return seconds[1:]
+
+
+def _learned(name: str) -> list[float]:
+    case, seconds = load_case(name), []
+    policy, limits, state = shipped(1)[0], make_limits(case.scenario, case.feeder), case.start(SUNNY_DAY * STEPS_PER_DAY)
+    policy.prepare(case, int(state.step[0]), STEPS_PER_DAY)
+    for _ in range(STEPS_PER_DAY):
+        began = time.perf_counter()
+        asked = protect(state, policy.decide(int(state.step[0]), state.soc[0])[None], case.params, limits)
+        seconds.append(time.perf_counter() - began)
+        state, _ = simulate.step(state, asked, case.params)
     return seconds[1:]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet import simulate
-from gridnet.app.bench.solver_speed import time_control, time_plan
+from gridnet.app.bench.solver_speed import time_control, time_learned, time_plan
 from gridnet.app.bench.table import aligned
 from gridnet.app.outputs import STANDARD_OUTPUT, file_faults, write_json
 from gridnet.case import Case, load_case
@@ -66,6 +66,7 @@ def measure(say: Callable[[str], None]) -> list[Figure]:
         ("environments", _environments),
         ("learning", _learning),
         ("optimiser", _optimiser),
+        ("decisions", _decisions),
     ):
         say(f"measuring {what}")
         figures.extend(part())
@@ -155,7 +156,7 @@ def _learning() -> list[Figure]:
     # Imported here because torch takes seconds to load.
     from gridnet_policies.rl.speed import ppo_steps_per_s
 
-    rate = ppo_steps_per_s(load_case("semiurb4"), Options(), _BATCH)
+    rate = ppo_steps_per_s(load_case("semiurb4"), Options(action="value", shield=True), _BATCH)
     return [Figure("PPO learning end to end, batch of 256, semiurb4", rate, "1/s", ">= 10,000")]
 
 
@@ -178,4 +179,14 @@ def _optimiser() -> list[Figure]:
         Figure("mpc, 44 buses, 20 batteries, 24 h, longest", 1e3 * street.longest_s, "ms", "<= 500"),
         Figure("mpc, rural1, 36 h, median", 1e3 * feeder.median_s, "ms", "<= 50"),
         Figure("largest memory of any of these", max(each.memory_mb for each in measured), "MB", "<= 1,000"),
+    ]
+
+
+def _decisions() -> list[Figure]:
+    planned, learned = time_control("rural3", 36), time_learned("rural3")
+    return [
+        Figure("mpc, rural3, 129 buses, 36 h, median (reference)", 1e3 * planned.median_s, "ms"),
+        Figure(
+            "rl and shield, rural3, 129 buses, median", 1e3 * learned.median_s, "ms", "<= 1", planned.median_s / learned.median_s
+        ),
     ]

@@ -3,12 +3,7 @@
 The polygon is a regular one of 12 sides with its corners on the circle, so what it allows an inverter can do. In the first
 quadrant its sides are `cos(a) |p| + sin(a) |q| <= s cos(15 deg)` for `a` = 15, 45 and 75 degrees.
 
-Losses are quadratic in the injections with nearly the resistances between buses as coefficients, and those are what a
-voltage answers to active power: `d loss / d q` moves by `2 * d vm / d p` per kvar (pu and base power cancel). So a
-linearisation tells where the losses are least, without another power flow.
-
-Source: Baran, Wu, "Optimal capacitor placement on radial distribution systems", IEEE Trans. Power Delivery 4(1), 1989: the
-branch-flow equations, without their quadratic terms in the voltages.
+A linearisation tells where the losses are least, without another power flow (`gridnet.losses`).
 """
 
 from __future__ import annotations
@@ -16,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnet.kernels import kernel
 from gridnet.linear import Sensitivity
+from gridnet.losses import descend
 from gridnet_policies.lp.task import Task
 
 Floats = NDArray[np.float64]
@@ -27,8 +22,6 @@ SIDES_RAD = np.deg2rad([15.0, 45.0, 75.0])
 
 REACH = float(np.cos(SIDES_RAD[0]))
 """Distance of the sides from the centre, as a share of the rating."""
-
-_SWEEPS = 12
 
 
 def room_kvar(task: Task) -> Floats:
@@ -47,22 +40,6 @@ def least_losses_kvar(task: Task, around: Sensitivity, q_kvar: Floats) -> Floats
     resistance = np.ascontiguousarray(around.d_vm[:, bus, :devices])
     best = np.clip(q_kvar, -room, room)
     slope = around.d_slack_p[:, devices:] + 2 * np.matvec(resistance, best - q_kvar)
-    _descend(resistance, slope, room, best)
+    for t in range(task.steps):
+        descend(resistance[t], slope[t], room[t], best[t])
     return best
-
-
-@kernel
-def _descend(resistance: Floats, slope: Floats, room: Floats, best: Floats) -> None:
-    """Moves `best` (steps, devices) to least losses, one device after the other, again and again; `slope` follows."""
-    steps, devices = best.shape
-    for t in range(steps):
-        for _ in range(_SWEEPS):
-            for d in range(devices):
-                # Devices at one bus share evenly: a little resistance of their own decides what the network leaves open.
-                own = 1.05 * resistance[t, d, d]
-                if own <= 0.0:
-                    continue
-                wanted = min(max(best[t, d] - 0.5 * slope[t, d] / own, -room[t, d]), room[t, d])
-                for other in range(devices):
-                    slope[t, other] += 2.0 * resistance[t, other, d] * (wanted - best[t, d])
-                best[t, d] = wanted

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from gridnet.case import Case
 from gridnet.errors import InputError
+from gridnet.foresight import worth_after
 from gridnet.limits import NetworkLimits, make_limits
 from gridnet.simulate import Params
-from gridnet.tariff import Prices, StoredValue, make_prices, running_cost_eur, stored_value
+from gridnet.tariff import Prices, StoredValue, make_prices, running_cost_eur
 
 Floats = NDArray[np.float64]
 
@@ -120,7 +121,7 @@ def make_task(case: Case, start: int, steps: int) -> Task:
         case=case,
         params=case.params,
         prices=prices,
-        stored=stored_value(prices, case.fleet, start, steps),
+        stored=worth_after(case, start + steps),
         start=start,
         steps=steps,
         soc=np.full(case.fleet.batteries, case.scenario.battery.soc_start),

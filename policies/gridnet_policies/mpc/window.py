@@ -9,7 +9,7 @@ from gridnet.case import Case
 from gridnet.forecast.forecaster import make_forecaster
 from gridnet.forecast.published import known_prices
 from gridnet.series.days import steps_per_day
-from gridnet.tariff import make_prices, stored_value
+from gridnet.tariff import make_prices, mean_price_value
 from gridnet_policies.lp.task import Task
 
 Floats = NDArray[np.float64]
@@ -46,7 +46,7 @@ class Windows:
             case=self.case,
             params=params._replace(load_p_kw=load_p, load_q_kvar=load_q, pv_p_kw=pv),
             prices=ahead,
-            stored=stored_value(ahead, params.fleet, 0, self.horizon),
+            stored=mean_price_value(ahead, params.fleet, 0, self.horizon),
             start=0,
             steps=self.horizon,
             soc=soc,

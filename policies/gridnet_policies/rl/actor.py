@@ -63,8 +63,8 @@ def save_actor(folder: Path, actor: Actor, slots: tuple[Slot, ...], facts: dict[
     (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-def load_actor(folder: Path, slots: tuple[Slot, ...]) -> Actor:
-    """The actor in `folder`, for an environment that observes `slots`.
+def load_actor(folder: Path, slots: tuple[Slot, ...], actions: int) -> Actor:
+    """The actor in `folder`, for an environment that observes `slots` and takes `actions` numbers.
 
     Raises `InputError` where the files are absent or damaged, where the weights are not those of the card, or where the
     observation is not the one it was trained on.
@@ -85,16 +85,18 @@ def load_actor(folder: Path, slots: tuple[Slot, ...]) -> Actor:
         raise InputError(f"the weights in {folder} are not those its card describes; train again or restore the folder")
     if card.get("observation") != observation_contract(slots):
         raise InputError(f"the policy in {folder} was trained on another observation; train it again with this version")
-    if not _fits(actor, width(slots)):
-        raise InputError(f"the layers in {folder} don't fit the observation of {width(slots)} numbers and one action; train again")
+    if not _fits(actor, width(slots), actions):
+        raise InputError(
+            f"the layers in {folder} don't lead from {width(slots)} numbers observed to {actions} of an action; train again"
+        )
     return actor
 
 
-def _fits(actor: Actor, inputs: int) -> bool:
-    """Whether the layers lead from the observation to one action."""
+def _fits(actor: Actor, inputs: int, outputs: int) -> bool:
+    """Whether the layers lead from the observation to the action."""
     sizes = [inputs]
     for weight, bias in zip(actor.weights, actor.biases, strict=True):
         if weight.ndim != 2 or weight.shape[1] != sizes[-1] or bias.shape != weight.shape[:1]:
             return False
         sizes.append(weight.shape[0])
-    return len(sizes) > 1 and sizes[-1] == 1
+    return len(sizes) > 1 and sizes[-1] == outputs

@@ -22,7 +22,7 @@ from gridnet_policies.rl.algorithms import Learner, actor_of
 from gridnet_policies.rl.checkpoint import load_checkpoint, save_checkpoint
 from gridnet_policies.rl.recipe import Recipe
 from gridnet_policies.rl.run_folder import TENSORBOARD, end, write_curve
-from gridnet_policies.rl.validation import validate
+from gridnet_policies.rl.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class Keeper(BaseCallback):
 
     def __init__(self, recipe: Recipe, cases: Sequence[Case], out: Path, report: Callable[[Progress], None]) -> None:
         super().__init__()
-        self._recipe, self._cases, self._out, self._report = recipe, cases, out, report
+        self._recipe, self._out, self._report = recipe, out, report
+        self._weeks = [Validation(case, Options(action="value", shield=True)) for case in cases]
         self._updates, self._seconds, self._began = 0, 0.0, time.monotonic()
         self._rows: list[dict[str, Any]] = []
         self._best_actor: Actor | None = None
@@ -115,9 +116,8 @@ class Keeper(BaseCallback):
 
     def _check(self) -> None:
         actor = actor_of(self._learner)
-        options = Options(action="value", shield=True)
         # Rounded before they are compared, so that the curve shows exactly what was decided on.
-        score = round(float(sum(validate(actor, case, options) for case in self._cases)), 4)
+        score = round(float(sum(weeks.saving_eur(actor) for weeks in self._weeks)), 4)
         if score > self._best_eur:
             self._best_actor = actor
         row = {"steps": self.num_timesteps, "validation_eur": score, "best_eur": max(score, self._best_eur)}

@@ -1,4 +1,4 @@
-"""A trained policy at work: it looks at the feeder, names the price of stored energy, and every battery answers that."""
+"""A trained policy at work: it looks at the feeder, names what stored energy is worth, and every battery answers that."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from gridnet.case import Case
 from gridnet.errors import InputError
 from gridnet.resources import trained_dir
+from gridnet.simulate import Params
 from gridnet_envs.core import Seat
 from gridnet_envs.options import Options
 from gridnet_policies.rl.actor import Actor, load_actor
 
 Floats = NDArray[np.float64]
 
-VALUE_OPTIONS = Options(action="value", shield=True)
+VALUE_OPTIONS = Options(action="value", reactive=True, shield=True)
 
 
 class Learned:
@@ -33,11 +34,22 @@ class Learned:
         """Loads the weights and the feeder's view, once per case. Raises `InputError` where they don't fit."""
         if case is not self._case:
             self._case, self._seat = case, Seat(case, VALUE_OPTIONS)
-            self._actor: Actor = load_actor(self._folder, self._seat.slots)
+            self._actor: Actor = load_actor(self._folder, self._seat.slots, self._seat.actions)
+        self._step = -1
 
     def decide(self, step: int, soc: Floats) -> Floats:
-        """The setpoint that the price it names leads to."""
-        return self._seat.ask(self._actor.act(self._seat.observe(step, soc)))
+        """The setpoint that the worth it names leads to."""
+        assert self._case is not None
+        return self._seat.answer(self._worth(step, soc), soc, self._case.params, step)
+
+    def decide_within(self, step: int, soc: Floats, params: Params, fine_step: int) -> Floats:
+        """What it named for `step` of the case, answered to the load and sun of `fine_step` of `params`."""
+        if step != self._step:
+            self._named, self._step = self._worth(step, soc), step
+        return self._seat.answer(self._named, soc, params, fine_step)
+
+    def _worth(self, step: int, soc: Floats) -> Floats:
+        return self._seat.value(self._actor.act(self._seat.observe(step, soc)))
 
 
 def shipped_seeds() -> int:
@@ -54,4 +66,4 @@ def shipped(seeds: int) -> list[Learned]:
 
 
 def _folders() -> list[Path]:
-    return sorted((trained_dir() / "value_ppo").glob("seed*"))
+    return sorted((trained_dir() / "belief_ppo").glob("seed*"))

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Recipe(BaseModel):
-    """PPO on the price of stored energy (`action="value"`), on training weeks only."""
+    """PPO on the worth of stored energy (`action="value"`), on training weeks only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scenarios: tuple[str, ...] = ("rural1", "rural3", "semiurb4")
     """Feeders to train on; the batch is split evenly."""
-    variations: int = Field(8, ge=0)
+    variations: int = Field(10, ge=0)
     """Variations of each feeder that train beside it (`gridnet_policies.rl.variety`)."""
     steps: int = Field(400_000, ge=1)
     """Environment steps, all feeders together."""
@@ -32,6 +32,8 @@ class Recipe(BaseModel):
     pretrain_batches: int = Field(6000, ge=0)
     """Batches of regression on perfect-foresight values of stored energy, before PPO; 0 = none."""
     pretrain_rate: float = 1e-3
+    pretrain_lessons: int = Field(330_000, ge=1)
+    """Situations that the regression draws its batches from, all feeders together."""
     gamma: float = 0.97
     """Low, because the reward is the regret against perfect foresight, which tells each step's loss at once."""
     gae_lambda: float = 0.95
@@ -41,7 +43,7 @@ class Recipe(BaseModel):
     """Widths of the hidden layers, SiLU between them, for policy and value alike."""
     log_std: float = -2.0
     """Start value of the logarithm of the action noise."""
-    warm_up: int = Field(20, ge=0)
+    warm_up: int = Field(10, ge=0)
     """Updates in which only the value network learns, so that its first guesses don't spoil the pretrained policy."""
     validate_every: int = 2
     """Updates between validations; the best checkpoint on validation weeks is what is kept."""

@@ -13,10 +13,10 @@ from stable_baselines3 import PPO
 from threadpoolctl import threadpool_limits
 
 from gridnet.case import Case, load_case
+from gridnet.foresight import Foresight, foresee
 from gridnet_envs.options import Options
 from gridnet_envs.sb3 import DispatchVecEnv, Potential
 from gridnet_policies.rl.algorithms import SILENT, make_learner, warm_up
-from gridnet_policies.rl.foresight import Foresight, foresee
 from gridnet_policies.rl.keeper import Keeper, Progress
 from gridnet_policies.rl.pretrain import pretrain
 from gridnet_policies.rl.recipe import Recipe

@@ -1,8 +1,9 @@
-"""Variations of a case to train on, so that a policy learns the trade and not the thirty weeks it was shown.
+"""Variations of a case to train on, so that a policy learns the trade and not the thirty weeks and three feeders it was shown.
 
-A variation is the same network with another year: each training day gets the load and sun of one training day of its kind and
-season and the prices and carbon of another, and the tariff and the batteries' capacity differ. Held-out and validation days
-are neither sources nor changed.
+A variation is the same network in another year: each training week gets the load and sun of one training week of its season
+and the prices and carbon of another, whole weeks so that one day still says something of the next. Its loads, its solar and its
+batteries are of another size, so that feeders without a surplus are among what it learns from, and the tariff differs. Held-out
+and validation weeks are neither sources nor given another week.
 """
 
 from __future__ import annotations
@@ -13,61 +14,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.case import Case
-from gridnet.clock import split_of
-from gridnet.series.days import day_types, days_apart, days_of_leap_year, local_dates, steps_per_day
+from gridnet.clock import STEPS_PER_WEEK, split_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-WINDOW_DAYS = 21
+WINDOW_WEEKS = 3
 GRID_FEE_EUR_PER_MWH = (40.0, 200.0)
-CAPACITY = (0.5, 2.0)
 SPREAD = (0.7, 1.5)
+LOAD = (0.5, 2.0)
+SOLAR = (0.1, 1.5)
+POWER = (0.5, 1.5)
+HOURS = (0.5, 2.0)
+"""Of the batteries' capacity over their power, as a multiple of the scenario's."""
 
 
 def varied(case: Case, rng: np.random.Generator) -> Case:
     """One variation of `case`, drawn from `rng`."""
-    weather, market = _shuffled_days(case, rng), _shuffled_days(case, rng)
-    per_day = steps_per_day(case.clock)
-    by_weather, by_market = _steps(weather, per_day, case.clock.steps), _steps(market, per_day, case.clock.steps)
-    trains = np.repeat(_training_days(case), per_day)
-    spot = case.series.price_eur_per_mwh[by_market]
-    learnt = np.flatnonzero(trains[: len(spot)])
-    mean = spot[learnt].mean()
-    spot[learnt] = mean + rng.uniform(*SPREAD) * (spot[learnt] - mean)
+    by_weather, by_market = _shuffled_weeks(case, rng), _shuffled_weeks(case, rng)
+    load, solar, power, hours = (_between(rng, *reach) for reach in (LOAD, SOLAR, POWER, HOURS))
     series = replace(
         case.series,
-        load_p_kw=case.series.load_p_kw[by_weather],
-        load_q_kvar=case.series.load_q_kvar[by_weather],
-        pv_p_kw=case.series.pv_p_kw[by_weather],
-        price_eur_per_mwh=spot,
+        load_p_kw=load * case.series.load_p_kw[by_weather],
+        load_q_kvar=load * case.series.load_q_kvar[by_weather],
+        pv_p_kw=solar * case.series.pv_p_kw[by_weather],
+        price_eur_per_mwh=_respread(case, case.series.price_eur_per_mwh[by_market], rng.uniform(*SPREAD)),
         carbon_g_per_kwh=case.series.carbon_g_per_kwh[by_market],
     )
-    fee = {"grid_fee_eur_per_mwh": float(rng.uniform(*GRID_FEE_EUR_PER_MWH))}
-    fleet = case.fleet._replace(e_kwh=case.fleet.e_kwh * np.exp(rng.uniform(*np.log(CAPACITY))))
+    fleet = case.fleet
+    batteries = fleet.batteries
+    sized = np.concatenate([power * fleet.s_kva[:batteries], solar * fleet.s_kva[batteries:]])
+    fleet = fleet._replace(p_kw=power * fleet.p_kw, e_kwh=power * hours * fleet.e_kwh, s_kva=sized)
     params = case.params._replace(fleet=fleet, load_p_kw=series.load_p_kw, load_q_kvar=series.load_q_kvar, pv_p_kw=series.pv_p_kw)
-    tariff = case.scenario.tariff.model_copy(update=fee)
+    tariff = case.scenario.tariff.model_copy(update={"grid_fee_eur_per_mwh": float(rng.uniform(*GRID_FEE_EUR_PER_MWH))})
     return replace(case, scenario=case.scenario.model_copy(update={"tariff": tariff}), series=series, params=params)
 
 
-def _shuffled_days(case: Case, rng: np.random.Generator) -> Ints:
-    """For each day of the clock the day whose series it gets: (days,)."""
-    dates, trains = local_dates(case.clock), _training_days(case)
-    kinds, of_year = day_types(dates), days_of_leap_year(dates)
-    days = np.arange(len(dates))
-    source = days.copy()
-    for day in days[trains]:
-        near = days_apart(of_year[day : day + 1], of_year).ravel() <= WINDOW_DAYS
-        source[day] = rng.choice(days[trains & near & (kinds == kinds[day])])
+def _between(rng: np.random.Generator, low: float, high: float) -> float:
+    """A factor, evenly drawn by its logarithm."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _respread(case: Case, spot: Floats, spread: float) -> Floats:
+    """Prices of training weeks with another spread about their mean."""
+    trains = np.repeat(_training_weeks(case), STEPS_PER_WEEK)
+    here = np.flatnonzero(trains)
+    mean = spot[here].mean()
+    changed = spot.copy()
+    changed[here] = mean + spread * (spot[here] - mean)
+    return changed
+
+
+def _shuffled_weeks(case: Case, rng: np.random.Generator) -> Ints:
+    """For each step the step whose series it gets: (steps,)."""
+    trains = np.flatnonzero(_training_weeks(case))
+    source = np.arange(case.clock.steps)
+    for week in trains:
+        near = trains[np.abs(trains - week) <= WINDOW_WEEKS]
+        first = int(rng.choice(near)) * STEPS_PER_WEEK
+        source[week * STEPS_PER_WEEK : (week + 1) * STEPS_PER_WEEK] = np.arange(first, first + STEPS_PER_WEEK)
     return source
 
 
-def _training_days(case: Case) -> NDArray[np.bool_]:
-    """Which of the clock's days train: (days,)."""
-    return np.array([split_of(day // 7) == "training" for day in range(len(local_dates(case.clock)))])
-
-
-def _steps(source_day: Ints, per_day: int, steps: int) -> Ints:
-    """Source step of each step, from the source day of each whole day; steps past the last whole day stay."""
-    by_day = (source_day[:, None] * per_day + np.arange(per_day)).ravel()[:steps]
-    return np.concatenate([by_day, np.arange(len(by_day), steps)])
+def _training_weeks(case: Case) -> NDArray[np.bool_]:
+    """Which of the clock's whole weeks train: (weeks,)."""
+    return np.array([split_of(week) == "training" for week in range(case.clock.weeks)])

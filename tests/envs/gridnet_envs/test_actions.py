@@ -1,4 +1,4 @@
-"""From action to setpoints: shares of ratings, and one price that every battery answers alike."""
+"""From action to setpoints: shares of ratings, and the worth of stored energy that the whole fleet answers as one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gridnet.case import Case, load_case
-from gridnet_envs.actions import answer_setpoints, answer_value, share_power, surplus_kw
-from gridnet_envs.core import Core, value_of_action
+from gridnet.losses import compile_losses
+from gridnet_envs.actions import (
+    BELIEFS,
+    KNOTS,
+    REACH,
+    add_reactive,
+    answer_setpoints,
+    answer_value,
+    believe,
+    share_power,
+    surplus_kw,
+)
+from gridnet_envs.core import Core
 from gridnet_envs.options import Options
+from gridnet_envs.outlook import AS_FORECAST, SEGMENTS, VIEWS, OneBattery
 
 Floats = NDArray[np.float64]
 
@@ -88,60 +100,70 @@ def test_power_is_shared_so_that_none_holds_the_others_back(seed: int, p_kw: flo
     assert (asked * total >= 0).all()
 
 
-@given(step=st.integers(0, 35_135), soc=st.floats(0.05, 0.95))
-def test_the_middle_action_is_self_consumption_under_the_default_tariff(step: int, soc: float) -> None:
-    """But for quarter-hours so cheap or dear that trading pays both ways: those are asserted to be rare below."""
+@pytest.fixture(scope="module")
+def lossless(core: Core) -> OneBattery:
+    """The fleet as one battery whose power loses nothing on its way and meets no rating."""
+    return core.world.outlook.battery._replace(own_loss=0.0, beside_loss=0.0, rated_kw=np.inf)
+
+
+# --- what an action believes ---------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.floats(-1, 1), min_size=BELIEFS, max_size=BELIEFS), st.integers(0, 999))
+def test_an_action_adds_what_sun_and_prices_would_linearly_between_knots(action: list[float], seed: int) -> None:
+    outlook, named = np.random.default_rng(seed).normal(0, 0.1, (VIEWS, SEGMENTS)).astype(np.float32), np.empty(SEGMENTS)
+    believe(np.array(action), outlook, named)
+    middles = (np.arange(SEGMENTS) + 0.5) / SEGMENTS
+    sun = np.interp(middles, np.linspace(0, 1, KNOTS), action[:KNOTS])
+    value, by_sun, by_price = outlook.astype(np.float64)
+    np.testing.assert_allclose(named, value + REACH * (sun * by_sun + action[KNOTS] * by_price), atol=1e-7)
+
+
+def test_the_zero_action_follows_the_outlook(core: Core) -> None:
+    case, rng = core.case, np.random.default_rng(8)
+    battery, prices = core.world.outlook.battery, core.world.prices
+    for step in rng.integers(case.clock.steps - 96, size=20):
+        soc = np.full(case.fleet.batteries, rng.uniform(0.05, 0.95))
+        core.step_index[0], core.soc[0], core.end[0] = step, soc, step + 96
+        _, outlook = core.look(np.array([step]), soc[:1])
+        expected = np.empty((2, case.fleet.devices))
+        buy, sell = prices.import_eur_per_kwh[step], prices.export_eur_per_kwh[step]
+        answer_value(case.params, battery, buy, sell, int(step), soc, outlook[0, AS_FORECAST].astype(np.float64), expected)
+
+        core.step(np.zeros((1, BELIEFS), dtype=np.float32))
+
+        np.testing.assert_array_equal(core.asked[0], expected)
+
+
+@given(step=st.integers(0, 35_000), soc=st.floats(0.05, 0.95), lift=st.floats(0.001, 0.3))
+def test_where_energy_is_worth_more_never_less_is_stored(step: int, soc: float, lift: float) -> None:
     core = value_core()
-    case = core.case
-    assume(is_ordinary()[step])
-    core.step_index[0], core.soc[0], core.end[0] = step, soc, step + 96
-    surplus = float(case.series.load_p_kw[step].sum() + case.series.pv_p_kw[step].sum())
-    lowest, highest = possible_kw(case, np.full(case.fleet.batteries, soc))
-
-    core.step(np.zeros((1, 1), dtype=np.float32))
-
-    batteries = case.fleet.batteries
-    assert core.done[0, 0, :batteries].sum() == pytest.approx(np.clip(-surplus, lowest, highest), abs=1e-9)
-    np.testing.assert_array_equal(core.done[0, 0, batteries:], case.series.pv_p_kw[step])
-    np.testing.assert_array_equal(core.done[0, 1], 0.0)
-
-
-@cache
-def is_ordinary() -> NDArray[np.bool_]:
-    """Quarter-hours in which, at a value half-way between mean export and mean import price, storing the surplus and
-    covering the deficit pay, and neither charging from the grid nor selling from store does; and export is no loss."""
-    case = load_case("rural1")
-    spot, fee = case.series.price_eur_per_mwh / 1e3, case.scenario.tariff.grid_fee_eur_per_mwh / 1e3
-    mean = spot_means(spot)
-    value, wear, eta = mean + fee / 2, 0.01, 0.95
-    keeps = eta * value - wear
-    gives = value / eta + wear
-    return (keeps < spot + fee) & (spot < gives) & (keeps > spot) & (spot + fee > gives) & (spot >= 0)
+    case, battery, prices = core.case, core.world.outlook.battery, core.world.prices
+    charge, powers = np.full(case.fleet.batteries, soc), []
+    named = core.look(np.array([step]), np.array([soc]))[1][0, AS_FORECAST].astype(np.float64)
+    for value in (named - lift, named, named + lift):
+        asked = np.empty((2, case.fleet.devices))
+        buy, sell = prices.import_eur_per_kwh[step], prices.export_eur_per_kwh[step]
+        answer_value(case.params, battery, buy, sell, step, charge, value, asked)
+        powers.append(asked[0, : case.fleet.batteries].sum())
+    # The power is sought in halving steps, so a hair of it is left open.
+    tolerance = 0.02 * case.fleet.p_kw.sum()
+    assert powers[0] >= powers[1] - tolerance
+    assert powers[1] >= powers[2] - tolerance
 
 
-def spot_means(spot: Floats) -> Floats:
-    """Mean of the next 24 hours of prices as published, EUR/kWh, written out again."""
-    steps = len(spot)
-    step = np.arange(steps)
-    known_until = np.minimum((step // 96 + 1 + (step % 96 >= 48)) * 96, steps)
-    total = np.zeros(steps)
-    for ahead in range(96):
-        wanted = step + ahead
-        days_back = np.maximum(0, -(-(wanted - known_until + 1) // 96))
-        total += spot[np.maximum(0, wanted - 96 * days_back)]
-    return total / 96
+def test_who_believes_in_more_sun_makes_room_for_it(core: Core) -> None:
+    """Early on a summer day, before its surplus."""
+    step, batteries = 24 * 672 + 24, core.case.fleet.batteries
+    powers = {}
+    for action in (-1.0, 1.0):
+        core.step_index[0], core.soc[0], core.end[0] = step, 0.5, step + 96
+        core.step(np.r_[np.full(KNOTS, action), 0.0][None])
+        powers[action] = core.asked[0, 0, :batteries].sum()
+    assert powers[1.0] > powers[-1.0] + 1.0
 
 
-def test_almost_every_quarter_hour_is_ordinary() -> None:
-    assert is_ordinary().mean() > 0.95
-
-
-def test_value_actions_span_from_never_store_to_always_charge(case: Case, core: Core) -> None:
-    prices, step = core.world.prices, 1234
-    low, high = (value_of_action(prices, 0.04, step, action) for action in (-1.0, 1.0))
-    spread = prices.import_eur_per_kwh[step] - prices.export_eur_per_kwh[step]
-    assert low == pytest.approx(0.04 - 0.05)
-    assert high == pytest.approx(0.04 + spread + 0.05)
+# --- what the fleet answers ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -158,19 +180,20 @@ def test_value_actions_span_from_never_store_to_always_charge(case: Case, core: 
         (0.09, -50.0, "cover the deficit"),
     ],
 )
-def test_a_value_is_weighed_against_both_prices(case: Case, core: Core, value: float, surplus: float, expected: str) -> None:
+def test_a_value_is_weighed_against_both_prices(
+    case: Case, lossless: OneBattery, value: float, surplus: float, expected: str
+) -> None:
     # Buy 0.285, sell 0.10, efficiency 0.95 each way, wear 0.01. Charging from the grid pays at a value above
     # (0.285 + 0.01) / 0.95 = 0.311, storing the surplus above 0.116, covering the deficit below (0.285 - 0.01) * 0.95
     # = 0.261, selling from store below 0.0855.
     step, plants = 0, case.fleet.devices - case.fleet.batteries
     params = case.params._replace(load_p_kw=np.full((1, 1), min(surplus, 0.0)), pv_p_kw=np.zeros((1, plants)))
     params.pv_p_kw[0, 0] = max(surplus, 0.0)
-    prices = core.world.prices._replace(import_eur_per_kwh=np.array([0.285]), export_eur_per_kwh=np.array([0.10]))
     soc, asked = np.full(case.fleet.batteries, 0.5), np.empty((2, case.fleet.devices))
     lowest, highest = possible_kw(case, soc)
     assert surplus_kw(params, step) == surplus
 
-    answer_value(params, prices, step, soc, value, asked)
+    answer_value(params, lossless, 0.285, 0.10, step, soc, np.full(SEGMENTS, value), asked)
 
     total = {
         "charge in full": lowest,
@@ -184,19 +207,74 @@ def test_a_value_is_weighed_against_both_prices(case: Case, core: Core, value: f
     assert np.isposinf(asked[0, case.fleet.batteries :]).all()
 
 
-def test_pv_is_curtailed_to_the_rest_s_need_where_export_costs_money(case: Case, core: Core) -> None:
+def test_values_that_fall_stop_the_charge_where_the_next_kwh_no_longer_pays(case: Case, lossless: OneBattery) -> None:
+    # Values fall linearly from 0.6 (empty) to 0 (full); charging pays at 0.311 and above: up to 48 % of the window.
+    params = case.params._replace(load_p_kw=np.zeros((1, 1)), pv_p_kw=np.zeros_like(case.params.pv_p_kw[:1]))
+    named = 0.6 * (1 - (np.arange(SEGMENTS) + 0.5) / SEGMENTS)
+    window_kwh = 0.9 * case.fleet.e_kwh.sum()
+    soc, asked = np.full(case.fleet.batteries, 0.05 + 0.9 * 0.42), np.empty((2, case.fleet.devices))
+
+    answer_value(params, lossless, 0.285, 0.10, 0, soc, named, asked)
+
+    stored_kwh = 0.42 * window_kwh - 0.25 * 0.95 * asked[0, : case.fleet.batteries].sum()
+    threshold = (1 - (0.285 + 0.01) / 0.95 / 0.6) * window_kwh
+    assert possible_kw(case, soc)[0] < asked[0, : case.fleet.batteries].sum() < 0
+    assert stored_kwh == pytest.approx(threshold, abs=window_kwh / SEGMENTS / 2)
+
+
+def test_charge_below_its_window_counts_as_empty(case: Case, lossless: OneBattery) -> None:
+    """Self-discharge may bring a battery there."""
+    params = case.params._replace(load_p_kw=np.full((1, 1), -50.0), pv_p_kw=np.zeros_like(case.params.pv_p_kw[:1]))
+    asked = np.empty((2, case.fleet.devices))
+    answer_value(params, lossless, 0.285, 0.10, 0, np.full(case.fleet.batteries, 0.0499), np.full(SEGMENTS, 0.1), asked)
+    np.testing.assert_array_equal(asked[0, : case.fleet.batteries], 0.0)
+
+
+def test_pv_is_curtailed_to_the_rest_s_need_where_export_costs_money(case: Case, lossless: OneBattery) -> None:
     plants = case.fleet.devices - case.fleet.batteries
     sun = np.linspace(10.0, 40.0, plants)[None]
     params = case.params._replace(load_p_kw=np.array([[-30.0]]), pv_p_kw=sun)
-    prices = core.world.prices._replace(import_eur_per_kwh=np.array([0.135]), export_eur_per_kwh=np.array([-0.05]))
     soc, asked = np.full(case.fleet.batteries, 0.95), np.empty((2, case.fleet.devices))
 
-    answer_value(params, prices, 0, soc, 0.05, asked)  # batteries are full: nothing to store
+    answer_value(params, lossless, 0.135, -0.05, 0, soc, np.full(SEGMENTS, 0.05), asked)  # full: nothing to store
 
     pv_kw = asked[0, case.fleet.batteries :]
     moved = asked[0, : case.fleet.batteries].sum()
     assert pv_kw.sum() + moved == pytest.approx(30.0)
     np.testing.assert_allclose(pv_kw / sun[0], pv_kw[0] / sun[0, 0])
+
+
+# --- reactive power ------------------------------------------------------------------------------------------------
+
+
+@given(step=st.integers(0, 35_135), seed=st.integers(0, 999))
+def test_reactive_power_takes_the_room_that_active_power_leaves(step: int, seed: int) -> None:
+    core = value_core()
+    case, losses = core.case, core.world.losses
+    fleet, rng = case.fleet, np.random.default_rng(seed)
+    asked = np.full((2, fleet.devices), np.nan)
+    asked[0, : fleet.batteries] = rng.uniform(-1, 1, fleet.batteries) * fleet.p_kw
+    asked[0, fleet.batteries :] = np.where(rng.integers(0, 2, fleet.devices - fleet.batteries), np.inf, 1.0)
+    active = asked[0].copy()
+
+    add_reactive(case.params, losses, step, asked)
+
+    np.testing.assert_array_equal(asked[0], active)
+    done_kw = asked[0].copy()
+    done_kw[fleet.batteries :] = np.minimum(done_kw[fleet.batteries :], case.params.pv_p_kw[step])
+    assert (asked[1] ** 2 <= np.maximum(fleet.s_kva**2 - done_kw**2, 0) + 1e-9).all()
+    assert np.abs(asked[1]).max() > 0
+
+
+def test_reactive_power_covers_the_loads_near_by(case: Case) -> None:
+    """Where nothing else flows, inverters give what loads take."""
+    losses = compile_losses(case.power_flow, case.feeder, case.params.device_bus)
+    loads = len(case.params.load_bus)
+    for sign in (-1.0, 1.0):
+        params = case.params._replace(load_q_kvar=np.full((1, loads), sign), pv_p_kw=np.zeros_like(case.params.pv_p_kw[:1]))
+        asked = np.zeros((2, case.fleet.devices))
+        add_reactive(params, losses, 0, asked)
+        assert 0.3 * loads < -sign * asked[1].sum() < 1.7 * loads
 
 
 def test_an_edited_device_model_is_not_answered_from_a_stale_cache(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from gridnet.forecast.forecaster import hourly_totals
 from gridnet.scenario import Forecast, Limits, Tariff
 from gridnet.simulate import State
 from gridnet.simulate import step as simulate_step
-from gridnet_envs.core import Core, episode_starts
+from gridnet_envs.actions import BELIEFS, answer_value, believe
+from gridnet_envs.core import Core, Seat, episode_starts
 from gridnet_envs.options import Options
+from gridnet_envs.outlook import SEGMENTS, VIEWS, look_ahead
 from gridnet_envs.reward import TERMS, Penalties
 from gridnet_envs.slots import BOUND, layout, offset, table
 
@@ -163,7 +166,7 @@ def test_the_table_of_slots_counts_every_number_once() -> None:
 def test_with_value_actions_the_observation_does_not_depend_on_the_devices() -> None:
     one, other = (Core(load_case(name), Options(action="value"), 1) for name in ("rural1", "ieee33"))
     assert one.slots == other.slots == layout(load_case("rural1"), devices=False)
-    assert one.actions == other.actions == 1
+    assert one.actions == other.actions == BELIEFS
 
 
 def played(case: Case, start: int, steps: int, **options: Any) -> list[bytes]:
@@ -234,6 +237,97 @@ def test_the_future_of_load_never_changes_an_observation_without_a_transformer()
     assert played(with_series(case, 12, load_p_kw=future), 96, 3) == played(with_series(case, 12), 96, 3)
 
 
+def test_the_outlook_is_seen_around_each_knot_less_the_mean_price() -> None:
+    case, step = load_case("rural1"), 96 * 120 + 36
+    core = Core(case, Options(action="value", weeks="all"), 1)
+    core.reset_at(0, step, 0.3)
+    named = np.empty((VIEWS, SEGMENTS))
+    look_ahead(core.world.outlook, core.world.prices, step, named)
+    value, sun, price = named
+    mean = 100.0 * float(slot(core, "spot_mean")[0])
+
+    # 20 parts and 5 knots: 2.5 parts to either side of a knot, rounded down.
+    around = [value[0:2], value[2:7], value[7:12], value[12:17], value[17:20]]
+    np.testing.assert_allclose(slot(core, "outlook"), [(1e3 * part.mean() - mean) / 100.0 for part in around], atol=1e-5)
+    np.testing.assert_allclose(slot(core, "outlook_sun"), 1e3 * sun.mean() / 20.0, atol=1e-5)
+    np.testing.assert_allclose(slot(core, "outlook_price"), 1e3 * price.mean() / 20.0, atol=1e-5)
+    assert np.abs(slot(core, "outlook")).max() > 0.05
+    assert slot(core, "outlook_sun")[0] != 0.0 != slot(core, "outlook_price")[0]
+
+
+def test_a_look_is_what_an_episode_shows_and_what_its_action_shifts() -> None:
+    case = load_case("rural1")
+    core, looking = (Core(case, Options(action="value", weeks="all"), 1) for _ in range(2))
+    steps, soc = np.array([100, 7000, 20_000]), np.array([0.1, 0.5, 0.9])
+    seen, outlook = looking.look(steps, soc)
+    named = np.empty((VIEWS, SEGMENTS))
+    for row, step in enumerate(steps):
+        core.reset_at(0, int(step), float(soc[row]))
+        np.testing.assert_array_equal(seen[row], core.observation[0])
+        look_ahead(core.world.outlook, core.world.prices, int(step), named)
+        np.testing.assert_allclose(outlook[row], named, atol=1e-7)
+
+
+def test_the_outlook_is_remembered_and_the_memory_is_each_core_s_own() -> None:
+    one, other = (Core(load_case("rural1"), Options(action="value", weeks="all"), 1) for _ in range(2))
+    one.reset_at(0, 400, 0.5)
+    assert np.isfinite(one.world.values[400]).all()
+    assert np.isnan(one.world.values[401:]).all()
+    assert np.isnan(other.world.values).all()
+    one.world.values[400] = 7.0
+    one.reset_at(0, 400, 0.5)
+    np.testing.assert_array_equal(slot(one, "outlook"), BOUND)
+
+
+def test_with_setpoints_no_outlook_is_kept() -> None:
+    assert Core(load_case("rural1"), Options(), 1).world.values.shape == (0, VIEWS, SEGMENTS)
+
+
+@given(step=st.integers(0, 35_000), charge=st.floats(0.05, 0.95), seed=st.integers(0, 99), reactive=st.booleans())
+def test_a_seat_asks_for_what_the_environment_does(step: int, charge: float, seed: int, reactive: bool) -> None:
+    core, seat = seated(reactive)
+    core.step_index[0], core.soc[0], core.end[0] = step, charge, step + 96
+    soc, action = core.soc[0].copy(), np.random.default_rng(seed).uniform(-1, 1, BELIEFS)
+
+    seen = seat.observe(step, soc)
+    asked = seat.answer(seat.value(action), soc, core.case.params, step)
+
+    core.step(action[None])
+    np.testing.assert_array_equal(asked, core.asked[0])
+    assert len(seen) == core.observation.shape[1]
+    assert (np.abs(asked[1]).max() > 0) == reactive
+
+
+@cache
+def seated(reactive: bool) -> tuple[Core, Seat]:
+    options = Options(action="value", weeks="all", reactive=reactive)
+    return Core(load_case("rural1"), options, 1), Seat(load_case("rural1"), options)
+
+
+def test_a_seat_names_what_is_believed_beside_the_outlook_and_keeps_its_memory_clean() -> None:
+    core, seat = seated(True)
+    seat.observe(900, np.full(5, 0.5))
+    action, named = np.linspace(-0.9, 0.8, BELIEFS), np.empty(SEGMENTS)
+    _, outlook = core.look(np.array([900]), np.array([0.5]))
+    believe(action, outlook[0], named)
+    np.testing.assert_array_equal(seat.value(action), named)
+    np.testing.assert_array_equal(seat.value(np.zeros(BELIEFS)), outlook[0, 0])
+    assert seat.actions == BELIEFS
+    assert seat.slots == layout(load_case("rural1"), devices=False)
+
+
+def test_a_seat_answers_at_the_prices_of_the_step_it_observed() -> None:
+    """`answer` may look at the load and sun of a finer clock, whose steps have other numbers."""
+    core, seat = seated(False)
+    case, soc, observed, other = core.case, np.full(5, 0.5), 900, 20_000
+    seat.observe(observed, soc)
+    named = seat.value(np.zeros(BELIEFS))
+    expected, prices = np.empty((2, case.fleet.devices)), core.world.prices
+    buy, sell = prices.import_eur_per_kwh[observed], prices.export_eur_per_kwh[observed]
+    answer_value(case.params, core.world.outlook.battery, buy, sell, other, soc, named, expected)
+    np.testing.assert_array_equal(seat.answer(named, soc, case.params, other), expected)
+
+
 # --- what is paid --------------------------------------------------------------------------------------------------
 
 
@@ -300,14 +394,20 @@ def test_a_collapse_costs_once_ends_the_episode_and_is_observed_in_bounds() -> N
 
 @pytest.mark.parametrize("shield", [True, False])
 def test_idle_behaviour_saves_nothing_against_idle(shield: bool) -> None:
-    """At rest each step's saving is 0, also where the sun alone breaks a limit."""
+    """At rest each step's saving is 0, also where the sun alone breaks a limit, but where the shield itself moves a battery."""
     case = load_case("rural1")
     core = Core(case, Options(against_idle=True, shield=shield, weeks="all", days=7), 1)
+    moved = 0
     for start in (0, 20 * STEPS_PER_WEEK, 25 * STEPS_PER_WEEK):
         core.reset_at(0, start, 0.5)
         for _ in range(STEPS_PER_WEEK):
+            core.soc[0] = 0.5
             core.step(np.zeros((1, core.actions)))
-            assert core.reward[0] == pytest.approx(0.0, abs=1e-9)
+            if shield and core.done[0, :, : case.fleet.batteries].any():
+                moved += 1
+            else:
+                assert core.reward[0] == pytest.approx(0.0, abs=1e-9)
+    assert moved < 0.1 * 3 * STEPS_PER_WEEK
 
 
 def test_against_idle_is_the_reward_less_what_resting_earns() -> None:

@@ -18,7 +18,7 @@ from gridnet_envs.dispatch_env import DispatchEnv
 VARIANTS: list[dict[str, Any]] = [
     {},
     {"curtailment": True, "reactive": True, "random_soc": True},
-    {"action": "value", "shield": True, "against_idle": True, "weeks": "all"},
+    {"action": "value", "reactive": True, "shield": True, "against_idle": True, "weeks": "all"},
     {"scenario": "ieee33", "days": 7, "weeks": "held-out"},
 ]
 
@@ -154,3 +154,16 @@ def test_an_action_of_another_width_is_refused(numbers: int) -> None:
 def test_a_render_mode_is_refused() -> None:
     with pytest.raises(InputError, match="draws nothing"):
         DispatchEnv(render_mode="human")  # type: ignore[arg-type]
+
+
+def test_with_reactive_power_a_value_leaves_fewer_losses_and_the_same_power() -> None:
+    losses, powers = {}, {}
+    for reactive in (False, True):
+        env = DispatchEnv(action="value", reactive=reactive, weeks="all")
+        env.reset(options={"step": 1234, "soc": 0.5})
+        *_, info = env.step(np.zeros(6, dtype=np.float32))
+        losses[reactive], powers[reactive] = info["loss_kw"], info["done"][0].copy()
+        assert (np.abs(info["done"][1]).max() > 0) == reactive
+        np.testing.assert_allclose(info["done"][1], info["asked"][1])
+    assert losses[True] < losses[False]
+    np.testing.assert_array_equal(powers[True], powers[False])

@@ -42,10 +42,17 @@ def test_options_do_not_change() -> None:
         ({"curtailment": True}, 5 + 8),
         ({"reactive": True}, 5 + 13),
         ({"curtailment": True, "reactive": True}, 5 + 8 + 13),
-        ({"action": "value"}, 1),
+        ({"action": "value"}, 6),
+        ({"action": "value", "reactive": True}, 6),
     ],
 )
 def test_each_option_adds_its_own_numbers_to_the_action(given: dict[str, object], width: int) -> None:
     case, options = load_case("rural1"), parse_options(given)
     assert (case.fleet.batteries, case.fleet.devices) == (5, 13)
     assert action_width(case, options) == Core(case, options, 1).actions == width
+
+
+def test_the_value_of_energy_decides_on_curtailment_itself() -> None:
+    with pytest.raises(InputError, match="curtailment goes with action='setpoints'"):
+        parse_options({"action": "value", "curtailment": True})
+    assert parse_options({"action": "value", "reactive": True}).reactive

@@ -114,7 +114,7 @@ def test_several_feeders_train_together_only_where_they_are_observed_alike() -> 
     observations = env.reset()
     assert [core.batch for core in env.cores] == [3, 2]
     assert observations.shape == (5, env.observation_space.shape[0])
-    _, rewards, _, _ = env.step(np.linspace(-1, 1, 5)[:, None].astype(np.float32))
+    _, rewards, _, _ = env.step(np.linspace(-1, 1, 30).reshape(5, 6).astype(np.float32))
     in_eur = np.concatenate([core.reward for core in env.cores])
     scale = np.repeat([10 / case.fleet.e_kwh.sum() for case in cases], [3, 2])
     np.testing.assert_allclose(rewards, in_eur * scale, rtol=1e-6)

@@ -15,7 +15,11 @@ from gridnet_envs.dispatch_env import DispatchEnv
 from gridnet_envs.reward import TERMS
 from gridnet_envs.vector import DispatchVectorEnv
 
-VARIANTS: list[dict[str, Any]] = [{}, {"curtailment": True, "reactive": True, "shield": True}, {"action": "value"}]
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"curtailment": True, "reactive": True, "shield": True},
+    {"action": "value", "reactive": True},
+]
 
 
 @pytest.mark.parametrize("num_envs", [2, 11])

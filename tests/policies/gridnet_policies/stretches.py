@@ -12,7 +12,7 @@ from gridnet.app.bench.evaluate import WeekAccount, WeekRun, account
 from gridnet.case import Case
 from gridnet.clock import STEPS_PER_WEEK
 from gridnet.limits import make_limits
-from gridnet.tariff import stored_value
+from gridnet.tariff import mean_price_value
 from gridnet_envs.shield import protect
 from gridnet_policies.lp.plan import Plan
 from gridnet_policies.lp.task import Task
@@ -49,7 +49,7 @@ def repriced(task: Task, import_eur_per_kwh: Floats, export_eur_per_kwh: Floats)
     imports, exports = task.prices.import_eur_per_kwh.copy(), task.prices.export_eur_per_kwh.copy()
     imports[task.run], exports[task.run] = import_eur_per_kwh, export_eur_per_kwh
     prices = task.prices._replace(import_eur_per_kwh=imports, export_eur_per_kwh=exports)
-    return replace(task, prices=prices, stored=stored_value(prices, task.params.fleet, task.start, task.steps))
+    return replace(task, prices=prices, stored=mean_price_value(prices, task.params.fleet, task.start, task.steps))
 
 
 def with_load(task: Task, bus: int, k: int, drawn_kw: float) -> Task:

@@ -16,17 +16,18 @@ from stable_baselines3 import PPO
 
 from gridnet.case import load_case
 from gridnet.errors import InputError
+from gridnet_envs.actions import BELIEFS
 from gridnet_envs.options import Options
 from gridnet_envs.sb3 import DispatchVecEnv
-from gridnet_envs.slots import BOUND, SERIES_SLOTS, STATE_SLOTS
+from gridnet_envs.slots import BOUND, SERIES_SLOTS, STATE_SLOTS, VALUE_SLOTS
 from gridnet_policies.rl.actor import CARD, WEIGHTS, Actor, load_actor, save_actor
 from gridnet_policies.rl.algorithms import actor_of
 
-SLOTS = SERIES_SLOTS + STATE_SLOTS
+SLOTS = SERIES_SLOTS + STATE_SLOTS + VALUE_SLOTS
 WIDTH = sum(slot.width for slot in SLOTS)
 
 
-def _actor(seed: int = 0, widths: tuple[int, ...] = (WIDTH, 16, 8, 1)) -> Actor:
+def _actor(seed: int = 0, widths: tuple[int, ...] = (WIDTH, 16, 8, BELIEFS)) -> Actor:
     rng = np.random.default_rng(seed)
     shapes = list(zip(widths[1:], widths[:-1], strict=True))
     return Actor(
@@ -72,7 +73,7 @@ def test_it_acts_as_the_network_it_was_taken_from(ppo: PPO, factor: float) -> No
 
 
 def test_a_batch_is_its_rows(ppo: PPO) -> None:
-    actor, views = actor_of(ppo), _views(20)
+    actor, views = actor_of(_scaled(ppo, 1.0)), _views(20)
     rows = np.stack([actor.act(view) for view in views])
     np.testing.assert_allclose(actor.act(views), rows, atol=1e-6)
 
@@ -96,7 +97,7 @@ def test_a_saturated_unit_is_silent() -> None:
 
 
 def test_what_was_saved_is_loaded(folder: Path) -> None:
-    loaded = load_actor(folder, SLOTS)
+    loaded = load_actor(folder, SLOTS, BELIEFS)
     assert loaded.digest() == _actor().digest()
     np.testing.assert_array_equal(loaded.act(_views(5)), _actor().act(_views(5)))
 
@@ -181,14 +182,14 @@ def _forget_the_digest(folder: Path) -> None:
 def test_weights_that_are_not_those_of_the_card_are_refused(tamper: Callable[[Path], None], folder: Path) -> None:
     tamper(folder)
     with pytest.raises(InputError, match=str(folder)):
-        load_actor(folder, SLOTS)
+        load_actor(folder, SLOTS, BELIEFS)
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, CARD])
 def test_a_missing_file_says_how_to_get_one(name: str, folder: Path) -> None:
     (folder / name).unlink()
     with pytest.raises(InputError, match="gridnet train"):
-        load_actor(folder, SLOTS)
+        load_actor(folder, SLOTS, BELIEFS)
 
 
 def test_an_actor_is_refused_where_another_observation_is_seen(folder: Path) -> None:
@@ -201,11 +202,11 @@ def test_an_actor_is_refused_where_another_observation_is_seen(folder: Path) -> 
     ]
     for slots in others:
         with pytest.raises(InputError, match="another observation"):
-            load_actor(folder, slots)
+            load_actor(folder, slots, BELIEFS)
 
 
 def test_another_wording_of_a_slots_meaning_is_no_other_observation(folder: Path) -> None:
-    assert load_actor(folder, (replace(SLOTS[0], meaning="in other words"), *SLOTS[1:])).digest() == _actor().digest()
+    assert load_actor(folder, (replace(SLOTS[0], meaning="in other words"), *SLOTS[1:]), BELIEFS).digest() == _actor().digest()
 
 
 class Bomb:
@@ -229,7 +230,7 @@ def test_code_hidden_in_weights_is_never_run(make: Callable[[Bomb], bytes], fold
     crater = tmp_path / "crater"
     (folder / WEIGHTS).write_bytes(make(Bomb(crater)))
     with pytest.raises(InputError):
-        load_actor(folder, SLOTS)
+        load_actor(folder, SLOTS, BELIEFS)
     assert not crater.exists()
 
 
@@ -243,27 +244,27 @@ def test_the_bomb_would_go_off_where_pickles_are_trusted(tmp_path: Path) -> None
 def test_a_card_that_is_no_json_is_refused(content: bytes, folder: Path) -> None:
     (folder / CARD).write_bytes(content)
     with pytest.raises(InputError):
-        load_actor(folder, SLOTS)
+        load_actor(folder, SLOTS, BELIEFS)
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "3"])
 def test_a_card_that_is_no_table_is_refused(content: str, folder: Path) -> None:
     (folder / CARD).write_text(content, encoding="utf-8")
     with pytest.raises(InputError):
-        load_actor(folder, SLOTS)
+        load_actor(folder, SLOTS, BELIEFS)
 
 
 def test_empty_weights_are_refused(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(b"")
     with pytest.raises(InputError):
-        load_actor(folder, SLOTS)
+        load_actor(folder, SLOTS, BELIEFS)
 
 
 def test_weights_that_are_a_single_array_are_refused(folder: Path) -> None:
     with (folder / WEIGHTS).open("wb") as stream:
         np.save(stream, np.zeros(3, np.float32))
     with pytest.raises(InputError):
-        load_actor(folder, SLOTS)
+        load_actor(folder, SLOTS, BELIEFS)
 
 
 def _with_its_own_card(folder: Path, actor: Actor) -> Path:
@@ -271,8 +272,12 @@ def _with_its_own_card(folder: Path, actor: Actor) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("widths", [(WIDTH - 1, 8, 1), (WIDTH, 8, 2), ()], ids=["narrow", "two actions", "no layers"])
-def test_layers_that_do_not_fit_the_observation_are_refused(widths: tuple[int, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "widths",
+    [(WIDTH - 1, 8, BELIEFS), (WIDTH, 8, BELIEFS + 1), (WIDTH, 8, 1), ()],
+    ids=["narrow", "one more", "one action", "no layers"],
+)
+def test_layers_that_do_not_fit_observation_and_action_are_refused(widths: tuple[int, ...], tmp_path: Path) -> None:
     folder = _with_its_own_card(tmp_path / "odd", _actor(widths=widths))
     with pytest.raises(InputError):
-        load_actor(folder, SLOTS)
+        load_actor(folder, SLOTS, BELIEFS)

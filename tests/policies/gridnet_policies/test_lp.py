@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from gridnet.case import Case, load_case
 from gridnet.devices import make_fleet
 from gridnet.errors import InputError
+from gridnet.foresight import worth_after
 from gridnet.simulate import step
-from gridnet.tariff import make_prices, stored_value
+from gridnet.tariff import make_prices
 from gridnet_policies.lp import PerfectForesightLp, make_task
 from gridnet_policies.lp.rounds import make_plan
 from gridnet_policies.no_battery import NoBattery
@@ -104,7 +105,7 @@ def played(policy: Policy, case: Case, start: int, steps: int) -> Run:
         vm.append(moved.vm_pu[0])
         loading.append(moved.loading_percent[0])
     gained_kwh = float((charge[-1] - charge[0]) @ case.fleet.e_kwh)
-    cost += stored_value(prices, case.fleet, start, steps).cost_eur(gained_kwh)
+    cost += worth_after(case, start + steps).cost_eur(gained_kwh)
     return Run(np.array(done), np.array(charge), cost, np.array(vm), np.array(loading))
 
 

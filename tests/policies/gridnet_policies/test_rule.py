@@ -78,10 +78,29 @@ def test_it_is_greedy(step: int, charge: list[float]) -> None:
 
 
 @given(steps, charges)
-def test_it_leaves_the_sun_and_reactive_power_alone(step: int, charge: list[float]) -> None:
+def test_it_leaves_the_sun_alone(step: int, charge: list[float]) -> None:
     case, asked, _, _ = _asked(step, charge)
     assert np.isposinf(asked[0, case.fleet.batteries :]).all()
-    assert (asked[1] == 0).all()
+
+
+@given(steps, charges)
+def test_its_reactive_power_is_there_to_give_and_loses_less(step: int, charge: list[float]) -> None:
+    case, asked, soc, _ = _asked(step, charge)
+    without = asked.copy()
+    without[1] = 0.0
+    state = simulate.State(np.full(2, step), np.tile(soc, (2, 1)))
+    _, moved = simulate.step(state, np.stack([asked, without]), case.params)
+    np.testing.assert_allclose(moved.done[0, 1], asked[1], atol=CLOSE)
+    assert np.abs(asked[1]).max() > 0
+    assert moved.loss_kw[0] <= moved.loss_kw[1] + CLOSE
+
+
+@given(steps, steps, charges)
+def test_within_a_step_it_answers_the_finer_step_it_is_shown(step: int, fine_step: int, charge: list[float]) -> None:
+    case, expected, soc, _ = _asked(fine_step, charge)
+    rule = Rule()
+    rule.prepare(case, step, 1)
+    np.testing.assert_array_equal(rule.decide_within(step, soc, case.params, fine_step), expected)
 
 
 @given(steps, charges)

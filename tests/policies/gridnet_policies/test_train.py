@@ -14,18 +14,18 @@ import pytest
 from gridnet.app.bench.evaluate import account, run_week
 from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_WEEK, split_of
+from gridnet_envs.actions import BELIEFS
 from gridnet_envs.core import Core
 from gridnet_envs.options import Options
-from gridnet_envs.slots import SERIES_SLOTS, STATE_SLOTS
+from gridnet_envs.slots import SERIES_SLOTS, STATE_SLOTS, VALUE_SLOTS
 from gridnet_policies.no_battery import NoBattery
-from gridnet_policies.rl import pretrain
 from gridnet_policies.rl import train as training
 from gridnet_policies.rl.actor import Actor, load_actor
 from gridnet_policies.rl.keeper import Progress, seconds_left
 from gridnet_policies.rl.policy import Learned
 from gridnet_policies.rl.recipe import Recipe
 from gridnet_policies.rl.train import train
-from gridnet_policies.rl.validation import validate
+from gridnet_policies.rl.validation import Validation
 
 SMALL = Recipe(
     scenarios=("tiny",),
@@ -40,7 +40,8 @@ SMALL = Recipe(
     validate_every=2,
     variations=1,
 )
-SLOTS = SERIES_SLOTS + STATE_SLOTS
+SLOTS = SERIES_SLOTS + STATE_SLOTS + VALUE_SLOTS
+AS_SHIPPED = Options(action="value", reactive=True, shield=True)
 
 
 def _quiet(progress: Progress) -> None:
@@ -64,14 +65,14 @@ def _curve(folder: Path) -> list[dict[str, str]]:
 
 def test_the_same_recipe_gives_the_same_files(folder: Path, tmp_path: Path) -> None:
     again = train(SMALL, tmp_path / "again", _quiet)
-    assert load_actor(again, SLOTS).digest() == load_actor(folder, SLOTS).digest()
+    assert load_actor(again, SLOTS, BELIEFS).digest() == load_actor(folder, SLOTS, BELIEFS).digest()
     for name in ("card.json", "curve.csv"):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
 
 
 def test_another_seed_gives_other_weights(folder: Path, tmp_path: Path) -> None:
     other = train(SMALL.model_copy(update={"seed": 1}), tmp_path / "other", _quiet)
-    assert load_actor(other, SLOTS).digest() != load_actor(folder, SLOTS).digest()
+    assert load_actor(other, SLOTS, BELIEFS).digest() != load_actor(folder, SLOTS, BELIEFS).digest()
 
 
 def test_the_card_holds_the_exact_recipe(folder: Path) -> None:
@@ -83,7 +84,7 @@ def test_what_is_kept_is_the_best_that_validation_saw(folder: Path, tiny: Case) 
     curve = _curve(folder)
     best = max(float(row["validation_eur"]) for row in curve)
     assert float(curve[-1]["best_eur"]) == best
-    kept = validate(load_actor(folder, SLOTS), tiny, Options(action="value", shield=True))
+    kept = Validation(tiny, Options(action="value", shield=True)).saving_eur(load_actor(folder, SLOTS, BELIEFS))
     assert kept == pytest.approx(best, abs=1e-3)
 
 
@@ -111,7 +112,7 @@ class Spy:
         self.starts: list[tuple[str, int]] = []
         self.lessons: list[int] = []
         self.played: set[tuple[str, int]] = set()
-        reset_at, step, values = Core.reset_at, Core.step, pretrain.actions_of_values
+        reset_at, step, look = Core.reset_at, Core.step, Core.look
 
         def spied_reset(core: Core, row: int, start: int, soc: float) -> None:
             self.starts.append((core.options.weeks, start // STEPS_PER_WEEK))
@@ -121,13 +122,13 @@ class Spy:
             self.played.update((core.options.weeks, int(index) // STEPS_PER_WEEK) for index in core.step_index)
             return step(core, action)
 
-        def spied_values(world: Any, steps: Any, *rest: Any) -> None:
+        def spied_look(core: Core, steps: Any, soc: Any) -> Any:
             self.lessons.extend(int(index) // STEPS_PER_WEEK for index in steps)
-            values(world, steps, *rest)
+            return look(core, steps, soc)
 
         monkeypatch.setattr(Core, "reset_at", spied_reset)
         monkeypatch.setattr(Core, "step", spied_step)
-        monkeypatch.setattr(pretrain, "actions_of_values", spied_values)
+        monkeypatch.setattr(Core, "look", spied_look)
 
 
 @pytest.fixture
@@ -153,15 +154,15 @@ def test_validation_is_the_saving_that_the_benchmark_finds(folder: Path, tiny: C
     # Week 1 is the only validation week of five.
     cost = account(tiny, run_week(tiny, Learned(folder), 1)).cost_eur
     idle = account(tiny, run_week(tiny, NoBattery(), 1)).cost_eur
-    saving = validate(load_actor(folder, SLOTS), tiny, Options(action="value", shield=True))
+    saving = Validation(tiny, AS_SHIPPED).saving_eur(load_actor(folder, SLOTS, BELIEFS))
     assert saving == pytest.approx(idle - cost, abs=1e-6)
 
 
-def test_an_actor_that_names_a_price_of_nothing_saves_less_than_one_that_was_taught(folder: Path, tiny: Case) -> None:
+def test_an_actor_that_always_believes_in_the_sun_saves_less_than_one_that_was_taught(folder: Path, tiny: Case) -> None:
     width = sum(slot.width for slot in SLOTS)
-    greedy = Actor((np.zeros((1, width), np.float32),), (np.full(1, -1.0, np.float32),))
-    options = Options(action="value", shield=True)
-    assert validate(greedy, tiny, options) < validate(load_actor(folder, SLOTS), tiny, options)
+    hopeful = Actor((np.zeros((BELIEFS, width), np.float32),), (np.full(BELIEFS, 1.0, np.float32),))
+    weeks = Validation(tiny, AS_SHIPPED)
+    assert weeks.saving_eur(hopeful) < weeks.saving_eur(load_actor(folder, SLOTS, BELIEFS))
 
 
 def _with_another_thursday(case: Case) -> Case:
@@ -180,7 +181,7 @@ def test_what_happens_in_a_held_out_week_does_not_reach_the_weights(
     one = train(recipe, tmp_path / "one", _quiet)
     monkeypatch.setattr(training, "load_case", lambda name: _with_another_thursday(tiny))
     other = train(recipe, tmp_path / "other", _quiet)
-    assert load_actor(other, SLOTS).digest() == load_actor(one, SLOTS).digest()
+    assert load_actor(other, SLOTS, BELIEFS).digest() == load_actor(one, SLOTS, BELIEFS).digest()
 
 
 def test_what_happens_in_a_training_week_does_reach_the_weights(
@@ -190,4 +191,6 @@ def test_what_happens_in_a_training_week_does_reach_the_weights(
     price[3 * STEPS_PER_WEEK + 3 * 96 :][:192] += 40.0
     changed = replace(tiny, series=replace(tiny.series, price_eur_per_mwh=price))
     monkeypatch.setattr(training, "load_case", lambda name: changed)
-    assert load_actor(train(SMALL, tmp_path / "other", _quiet), SLOTS).digest() != load_actor(folder, SLOTS).digest()
+    assert (
+        load_actor(train(SMALL, tmp_path / "other", _quiet), SLOTS, BELIEFS).digest() != load_actor(folder, SLOTS, BELIEFS).digest()
+    )

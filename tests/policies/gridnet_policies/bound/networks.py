@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 from gridnet.case import Case, load_case
 from gridnet.powerflow import compile_power_flow
 from gridnet.simulate import State, step
-from gridnet.tariff import stored_value
+from gridnet.tariff import mean_price_value
 from gridnet_policies.bound.relaxation import Relaxation
 from gridnet_policies.bound.step_problems import Network
 from gridnet_policies.lp.task import Task
@@ -46,7 +46,7 @@ def priced(task: Task, import_eur_per_kwh: Floats, export_eur_per_kwh: Floats) -
     )
     prices.import_eur_per_kwh[task.run] = import_eur_per_kwh
     prices.export_eur_per_kwh[task.run] = export_eur_per_kwh
-    return replace(task, prices=prices, stored=stored_value(prices, task.params.fleet, task.start, task.steps))
+    return replace(task, prices=prices, stored=mean_price_value(prices, task.params.fleet, task.start, task.steps))
 
 
 def with_devices(task: Task, batteries: int, plants: int) -> Task:

@@ -1,4 +1,5 @@
-"""What the rest of the year will cost from every state of charge, knowing it all: a teacher for training, never for play.
+"""What the future will cost from every state of charge, knowing it all: what a charge left at the end of a run is worth, and a
+teacher for training, never for play.
 
 The feeder is seen as one battery behind one meter: the fleet's power and capacity together, load and PV summed, losses aside,
 export capped at the transformers' rating and given up where it would cost money. Backward dynamic programming on a grid of
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from gridnet.case import Case
 from gridnet.clock import STEPS_PER_WEEK, split_of
 from gridnet.kernels import kernel
-from gridnet.tariff import Prices, make_prices, stored_value
+from gridnet.tariff import Prices, StoredValue, make_prices, mean_price_value
 
 Floats = NDArray[np.float64]
 
@@ -40,32 +41,59 @@ class Foresight(NamedTuple):
         share = place - below
         return np.asarray(self.cost_eur[step, below] * (1 - share) + self.cost_eur[step, below + 1] * share)
 
-    def value_at(self, step: NDArray[np.int64], soc: Floats) -> Floats:
-        """Marginal value of a kWh in store, EUR (batch,): what one more would save from the end of `step` on."""
-        width = 2.0 * (self.soc[1] - self.soc[0])
-        low = np.clip(soc - width / 2, self.soc[0], self.soc[-1] - width)
-        return np.asarray((self.cost_at(step + 1, low) - self.cost_at(step + 1, low + width)) / (width * self.e_kwh))
+    def values_after(self, step: NDArray[np.int64], parts: int) -> Floats:
+        """Marginal value of a kWh in store, EUR (batch, parts): what one more would save from the end of `step` (batch,) on, in
+        each of `parts` equal parts of the window, from empty to full. `parts` divides `GRID` - 1."""
+        levels = self.cost_eur[step + 1][:, :: (GRID - 1) // parts]
+        part_kwh = (self.soc[-1] - self.soc[0]) * self.e_kwh / parts
+        return np.asarray((levels[:, :-1] - levels[:, 1:]) / part_kwh)
 
 
 def foresee(case: Case, training_only: bool = False) -> Foresight:
     """Solves the whole series of a case, or, with `training_only`, each unbroken run of training weeks by itself, so that
     nothing of another split's weeks reaches a value; steps of other weeks then hold zeros."""
-    prices = make_prices(case.scenario, case.series)
-    surplus_kw = case.series.load_p_kw.sum(axis=1) + case.series.pv_p_kw.sum(axis=1)
-    fleet = case.fleet
-    e_kwh, p_kw = float(fleet.e_kwh.sum()), float(fleet.p_kw.sum())
-    soc = np.linspace(fleet.soc_window[0], fleet.soc_window[1], GRID)
-    steps = len(surplus_kw)
-    cost_eur = np.zeros((steps + 1, GRID))
-    rated = case.feeder.trafo_kva.sum() * case.scenario.limits.trafo_percent / 100.0
-    one = np.array([p_kw, e_kwh, *fleet.efficiency, fleet.keep, fleet.dt_h, rated or np.inf])
+    steps = case.clock.steps
+    cost_eur, levels = np.zeros((steps + 1, GRID)), _levels(case)
     for first, last in _training_runs(case) if training_only else [(0, steps)]:
-        # At its end the stored energy is worth what the account of its last week says.
-        week = max(first, last - STEPS_PER_WEEK)
-        worth = stored_value(prices, fleet, week, last - week)
-        cost_eur[last] = [worth.cost_eur((level - case.scenario.battery.soc_start) * e_kwh) for level in soc]
-        _backward(prices, surplus_kw, one, soc, cost_eur[first : last + 1], first)
-    return Foresight(cost_eur, soc, e_kwh)
+        cost_eur[first : last + 1] = _cost_to_go(case, first, last, levels)
+    return Foresight(cost_eur, levels, float(case.fleet.e_kwh.sum()))
+
+
+def worth_after(case: Case, step: int) -> StoredValue:
+    """What a kWh more or less than the starting charge is worth at the start of `step`, knowing the week that follows it (as
+    far as the series goes): the mean over the charge up to full, and down to empty."""
+    battery, e_kwh, levels = case.scenario.battery, float(case.fleet.e_kwh.sum()), _levels(case)
+    if e_kwh <= 0.0 or levels[-1] <= levels[0]:
+        return StoredValue(0.0, 0.0)
+    last = min(step + STEPS_PER_WEEK, case.clock.steps)
+    cost_eur = _cost_to_go(case, step, last, levels)[0]
+    # A charge that starts at an end of its window is taken half a level inside, so that both sides have a width.
+    inside = 0.5 * (levels[1] - levels[0])
+    start = min(max(battery.soc_start, levels[0] + inside), levels[-1] - inside)
+    here = np.interp(start, levels, cost_eur)
+    surplus = max(0.0, float((here - cost_eur[-1]) / ((levels[-1] - start) * e_kwh)))
+    shortfall = float((cost_eur[0] - here) / ((start - levels[0]) * e_kwh))
+    return StoredValue(shortfall_eur_per_kwh=max(shortfall, surplus), surplus_eur_per_kwh=surplus)
+
+
+def _levels(case: Case) -> Floats:
+    low, high = case.fleet.soc_window
+    return np.linspace(low, high, GRID)
+
+
+def _cost_to_go(case: Case, first: int, last: int, levels: Floats) -> Floats:
+    """(steps + 1, GRID) of the steps `[first, last)`; at the end stored energy is worth what the last week's mean prices say."""
+    prices, fleet, series = make_prices(case.scenario, case.series), case.fleet, case.series
+    surplus_kw = series.load_p_kw.sum(axis=1) + series.pv_p_kw.sum(axis=1)
+    e_kwh = float(fleet.e_kwh.sum())
+    rated_kw = case.feeder.trafo_kva.sum() * case.scenario.limits.trafo_percent / 100.0
+    one = np.array([float(fleet.p_kw.sum()), e_kwh, *fleet.efficiency, fleet.keep, fleet.dt_h, rated_kw or np.inf])
+    cost_eur = np.zeros((last - first + 1, GRID))
+    week = max(0, last - STEPS_PER_WEEK)
+    worth = mean_price_value(prices, fleet, week, last - week)
+    cost_eur[-1] = [worth.cost_eur((level - case.scenario.battery.soc_start) * e_kwh) for level in levels]
+    _backward(prices, surplus_kw, one, levels, cost_eur, first)
+    return cost_eur
 
 
 def _training_runs(case: Case) -> list[tuple[int, int]]:
