@@ -96,9 +96,9 @@ def make_outlook(case: Case, prices: Prices, losses: Losses) -> Outlook:
 
 def one_battery(case: Case, prices: Prices, losses: Losses) -> OneBattery:
     """The case's fleet as one; without batteries it can do nothing."""
-    fleet, series = case.fleet, case.series
-    load_kw, pv_kw = np.abs(series.load_p_kw).mean(axis=0), np.abs(series.pv_p_kw).mean(axis=0)
-    lossy = fleet_losses(losses, fleet.p_kw, load_kw, pv_kw)
+    fleet = case.fleet
+    # By ratings, not by the series: what will be must not reach a decision.
+    lossy = fleet_losses(losses, fleet.p_kw, np.abs(case.feeder.load.p_rated_kw), np.abs(case.feeder.pv.p_rated_kw))
     rated_kw = float(case.feeder.trafo_kva.sum()) * case.scenario.limits.trafo_percent / 100.0
     return OneBattery(
         p_kw=float(fleet.p_kw.sum()),

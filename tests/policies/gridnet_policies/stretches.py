@@ -52,6 +52,11 @@ def repriced(task: Task, import_eur_per_kwh: Floats, export_eur_per_kwh: Floats)
     return replace(task, prices=prices, stored=mean_price_value(prices, task.params.fleet, task.start, task.steps))
 
 
+def by_mean_prices(task: Task) -> Task:
+    """The task with stored energy valued by its own run's mean prices: what a stretch trades stays within it."""
+    return replace(task, stored=mean_price_value(task.prices, task.params.fleet, task.start, task.steps))
+
+
 def with_load(task: Task, bus: int, k: int, drawn_kw: float) -> Task:
     """The task with `drawn_kw` more drawn at `bus` in step `k` of the plan."""
     params = task.params

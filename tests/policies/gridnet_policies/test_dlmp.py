@@ -19,7 +19,7 @@ from gridnet_policies.lp.dlmp import Dlmp, prices_of
 from gridnet_policies.lp.plan import Plan
 from gridnet_policies.lp.pyomo_engine import PyomoEngine
 from gridnet_policies.lp.rounds import make_plan
-from tests.policies.gridnet_policies.stretches import NOON, WINTER, changed, flow_of, repriced, with_load
+from tests.policies.gridnet_policies.stretches import NOON, WINTER, by_mean_prices, changed, flow_of, repriced, with_load
 from tests.policies.gridnet_policies.test_lp import Street, case_of
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,7 @@ def assert_marginal(task: Task, places: list[tuple[int, int]], within: float = E
 
 
 def rural1(limits: dict[str, float] | None = None, start: int = NOON, steps: int = 24) -> Task:
-    return make_task(changed(load_case("rural1"), limits), start, steps)
+    return by_mean_prices(make_task(changed(load_case("rural1"), limits), start, steps))
 
 
 # --- against differences -------------------------------------------------------------------------------------------

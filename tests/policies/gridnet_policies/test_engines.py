@@ -16,7 +16,7 @@ from gridnet_policies.lp.highs_engine import HighsEngine
 from gridnet_policies.lp.plan import Plan
 from gridnet_policies.lp.pyomo_engine import PyomoEngine
 from gridnet_policies.lp.rounds import make_plan, operating_point, tangent_at
-from tests.policies.gridnet_policies.stretches import NOON, WINTER, changed, flow_of, repriced
+from tests.policies.gridnet_policies.stretches import NOON, WINTER, by_mean_prices, changed, flow_of, repriced
 from tests.policies.gridnet_policies.test_lp import Street, case_of
 
 ATOL_EUR = 2e-3
@@ -129,7 +129,7 @@ def test_the_same_engine_gives_the_same_bytes_twice(engine: type) -> None:
 
 
 def test_a_constraint_of_ones_own_holds_through_every_round() -> None:
-    task = make_task(load_case("rural1"), WINTER, 24)
+    task = by_mean_prices(make_task(load_case("rural1"), WINTER, 24))
     free = make_plan(task, PyomoEngine)
     largest_kw = np.abs(free.p_kw[:, :5]).sum(axis=1).max()
     capped_kw = 0.5 * largest_kw

@@ -22,7 +22,7 @@ from gridnet_policies.lp.plan import Plan, check
 from gridnet_policies.lp.pyomo_engine import PyomoEngine
 from gridnet_policies.lp.rounds import make_plan, operating_point, tangent_at
 from gridnet_policies.lp.search import blended
-from tests.policies.gridnet_policies.stretches import NOON, WINTER, at_the_slack, changed, flow_of, repriced
+from tests.policies.gridnet_policies.stretches import NOON, WINTER, at_the_slack, by_mean_prices, changed, flow_of, repriced
 from tests.policies.gridnet_policies.test_lp import Street, case_of
 
 Floats = NDArray[np.float64]
@@ -364,7 +364,7 @@ def test_a_time_out_keeps_the_best_schedule_of_the_rounds_before() -> None:
             self.rounds += 1
             return super().solve(time_limit_s) if self.rounds == 1 else super().solve(0.0)
 
-    task = make_task(load_case("cigre_lv"), NOON, 24)
+    task = by_mean_prices(make_task(load_case("cigre_lv"), NOON, 24))
     idle, full, plan = make_plan(task, time_limit_s=0.0), make_plan(task), make_plan(task, Tires)
     assert full.rounds > 1
     assert (plan.status, plan.shadow) == ("time_out", None)

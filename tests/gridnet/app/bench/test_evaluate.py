@@ -13,6 +13,7 @@ from gridnet.app.bench.evaluate import WeekAccount, WeekRun, account, run_week
 from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_WEEK
 from gridnet.errors import PowerFlowDiverged
+from gridnet.foresight import worth_after
 from gridnet_policies.no_battery import NoBattery
 from gridnet_policies.policy import Policy
 from gridnet_policies.rule import Rule
@@ -76,7 +77,7 @@ def _account_of(case: Case, soc: list[float], wear: float = 0.0) -> WeekAccount:
 
 
 def _by_hand(case: Case, run: WeekRun) -> float:
-    """Cost of a run of `rural1`, one step after the other, from the scenario's figures alone."""
+    """Cost of a run of `rural1`, one step after the other, from the scenario's figures and the worth of the charge at its end."""
     spot = [float(price) / 1e3 for price in case.series.price_eur_per_mwh[run.start : run.start + STEPS_PER_WEEK]]
     costs = []
     for step, price in enumerate(spot):
@@ -84,9 +85,8 @@ def _by_hand(case: Case, run: WeekRun) -> float:
         costs.append(slack_kwh * (price + LEVIES_EUR_PER_MWH / 1e3 if slack_kwh > 0 else price))
         costs.extend(0.25 * abs(float(p)) * WEAR_EUR_PER_KWH for p in run.done[step, 0, : case.fleet.batteries])
     gained = math.fsum(float(e * (b - a)) for e, a, b in zip(case.fleet.e_kwh, run.soc[0], run.soc[-1], strict=True))
-    mean = math.fsum(spot) / len(spot)
-    worth = mean if gained > 0 else mean + LEVIES_EUR_PER_MWH / 1e3
-    return math.fsum(costs) - gained * 0.95 * (worth - WEAR_EUR_PER_KWH)
+    after = worth_after(case, run.start + STEPS_PER_WEEK)
+    return math.fsum(costs) - gained * (after.surplus_eur_per_kwh if gained > 0 else after.shortfall_eur_per_kwh)
 
 
 @pytest.mark.parametrize("policy", [NoBattery(), Rule()], ids=["no_battery", "rule"])
@@ -171,12 +171,12 @@ def test_wear_is_paid_on_every_kwh_moved_either_way(tiny: Case) -> None:
     assert got == pytest.approx(2.0 * 0.03)
 
 
-def test_energy_left_over_earns_the_mean_export_price(tiny: Case) -> None:
-    # 10 kWh more; what leaves the battery keeps all of it (efficiency 1): 10 x 0.05.
-    assert _account_of(tiny, [0.0, 0.2, 0.5]).cost_eur == pytest.approx(0.05 - 10 * 0.05)
+def test_energy_left_over_is_worth_what_it_will_cover(tiny: Case) -> None:
+    # 10 kWh more at half past midnight: in the night that follows 38 kWh are bought at 0.15.
+    assert _account_of(tiny, [0.0, 0.2, 0.5]).cost_eur == pytest.approx(0.05 - 10 * 0.15, abs=0.001)
 
 
-def test_energy_missing_costs_more_than_energy_left_over_earns(tiny: Case) -> None:
+def test_energy_missing_costs_no_less_than_energy_left_over_earns(tiny: Case) -> None:
     kept, emptied = _account_of(tiny, [0.5, 0.2, 0.5]).cost_eur, _account_of(tiny, [0.5, 0.2, 0.0]).cost_eur
     assert emptied - kept == pytest.approx(10 * 0.15)
 

@@ -18,6 +18,7 @@ from gridnet.app.cli import main
 from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_WEEK
 from gridnet.errors import PowerFlowDiverged
+from gridnet.foresight import worth_after
 from gridnet.series.subinterval import CloudModel, HomeModel, Truth
 from gridnet.simulate import Params
 from gridnet_policies.lp import PerfectForesightLp
@@ -111,7 +112,7 @@ def test_where_nothing_varies_a_held_week_is_the_quarter_hour_week(roomy: Case, 
     coarse, fine = run_week(case, policy, WEEK), run_week_finer(case, finer, policy, WEEK)
     np.testing.assert_allclose(fine.soc[::3], coarse.soc, atol=1e-9)
     np.testing.assert_allclose(fine.done, np.repeat(coarse.done, 3, axis=0), atol=1e-6)
-    expected, got = account(case, coarse), account_finer(finer, fine)
+    expected, got = account(case, coarse), account_finer(case, finer, fine)
     for name in ("cost_eur", "loss_kwh", "co2_kg", "peak_kw", "worst_voltage_pu"):
         assert getattr(got, name) == pytest.approx(getattr(expected, name), rel=1e-9), name
     assert got.violation_steps == 3 * expected.violation_steps
@@ -132,7 +133,7 @@ def test_a_step_of_fifteen_minutes_is_the_quarter_hour_week_itself(roomy: Case) 
     fine = run_week_finer(roomy, finer, Rule(), WEEK)
     coarse = run_week(roomy, Rule(), WEEK)
     np.testing.assert_allclose(fine.soc, coarse.soc, atol=1e-9)
-    assert account_finer(finer, fine).cost_eur == pytest.approx(account(roomy, coarse).cost_eur, abs=1e-6)
+    assert account_finer(roomy, finer, fine).cost_eur == pytest.approx(account(roomy, coarse).cost_eur, abs=1e-6)
 
 
 def test_energy_is_kept_at_every_finer_step(rural1: Case) -> None:
@@ -154,9 +155,9 @@ def test_the_account_adds_up_step_by_step(rural1: Case) -> None:
     paid = energy_kwh @ spot + np.maximum(energy_kwh, 0).sum() * 0.107
     wear = np.abs(run.done[:, 0, : finer.fleet.batteries]).sum() / 12 * 0.01
     gained_kwh = (run.soc[-1] - run.soc[0]) @ finer.fleet.e_kwh
-    worth = spot.mean() + (0.0 if gained_kwh > 0 else 0.107)
-    got = account_finer(finer, run)
-    assert got.cost_eur == pytest.approx(paid + wear - gained_kwh * 0.95 * (worth - 0.01), abs=1e-6)
+    worth = worth_after(rural1, (WEEK + 1) * STEPS_PER_WEEK)  # what follows the week is the case's, not the finer clock's
+    got = account_finer(rural1, finer, run)
+    assert got.cost_eur == pytest.approx(paid + wear + worth.cost_eur(gained_kwh), abs=1e-6)
     assert got.loss_kwh == pytest.approx(run.loss_kw.sum() / 12)
 
 
@@ -170,8 +171,8 @@ def test_a_peak_is_charged_by_the_quarter_hour_and_shown_by_the_step(tiny: Case)
     idle = run_week_finer(tiny, free, NoBattery(), 4)
     run: WeekRun = replace(idle, slack_p_kw=slack_p_kw)
     # The three fives of the second quarter-hour import 3 kW on average; what is exported in between is not set against it.
-    assert account_finer(finer, run).cost_eur - account_finer(free, run).cost_eur == pytest.approx(2.0 * 3.0)
-    assert account_finer(finer, run).peak_kw == 30.0
+    assert account_finer(charged, finer, run).cost_eur - account_finer(tiny, free, run).cost_eur == pytest.approx(2.0 * 3.0)
+    assert account_finer(charged, finer, run).peak_kw == 30.0
 
 
 def test_a_policy_without_feedback_decides_each_quarter_hour_and_is_held(roomy: Case) -> None:
@@ -207,7 +208,7 @@ def test_the_rule_follows_its_meter_and_gains_by_it(roomy: Case) -> None:
     follows, held = (run_week_finer(roomy, finer, policy, WEEK) for policy in (Rule(), Held(Rule())))
     exchanged_kwh = [np.abs(run.slack_p_kw).sum() / 12 for run in (follows, held)]
     assert exchanged_kwh[0] < exchanged_kwh[1] - 5
-    assert account_finer(finer, follows).cost_eur < account_finer(finer, held).cost_eur
+    assert account_finer(roomy, finer, follows).cost_eur < account_finer(roomy, finer, held).cost_eur
     surplus_kw = finer.series.load_p_kw.sum(axis=1) + finer.series.pv_p_kw.sum(axis=1)
     fleet_kw = follows.done[:, 0, : roomy.fleet.batteries].sum(axis=1)
     assert (np.abs(fleet_kw) <= np.abs(surplus_kw) + 1e-9).all(), "it never charges from the grid, at no step"
@@ -217,7 +218,7 @@ def test_the_same_seed_gives_the_same_week_and_another_seed_another(rural1: Case
     costs = []
     for seed in (1, 1, 2):
         finer = finer_case(rural1, WEEK, Truth(5, seed))
-        costs.append(account_finer(finer, run_week_finer(rural1, finer, Rule(), WEEK)).cost_eur)
+        costs.append(account_finer(rural1, finer, run_week_finer(rural1, finer, Rule(), WEEK)).cost_eur)
     assert costs[0] == costs[1]
     assert 0.001 < abs(costs[0] - costs[2]) < 5
 
@@ -237,7 +238,7 @@ def test_the_benchmark_runs_every_policy_at_the_truth_asked_for(rural1: Case, mo
     outcome = run_benchmark(rural1, plan, lambda line: None)
     finer = finer_case(rural1, WEEK, FIVES)
     for policy in (NoBattery(), Rule()):
-        expected = account_finer(finer, run_week_finer(rural1, finer, policy, WEEK))
+        expected = account_finer(rural1, finer, run_week_finer(rural1, finer, policy, WEEK))
         assert outcome.scores[policy.name].cost_eur == pytest.approx(expected.cost_eur, abs=1e-9)
     assert not any(outcome.runs.values())
     assert outcome.bound_eur == -WEEK
