@@ -261,7 +261,8 @@ def test_a_rise_of_all_prices_is_felt_in_full_but_for_efficiency(step: int, rise
     )
     gained = values(outlook, dearer, step) - values(outlook, prices, step)
     assert gained.min() >= 0.9 * rise
-    assert gained.max() <= rise / 0.9
+    # 0.95 for charging, and up to 7 % of losses at the margin: a kWh in store saves what would have been lost on its way, too.
+    assert gained.max() <= rise / 0.88
 
 
 def test_without_batteries_nothing_is_worth_anything_and_nothing_is_done() -> None:
