@@ -165,7 +165,7 @@ def test_energy_costs_the_import_price_while_importing_and_earns_the_export_pric
 def test_energy_lies_between_export_and_import_price(rows: list[tuple[float, float, float]], fee: float) -> None:
     spot, load, sun = (list(column) for column in zip(*rows, strict=True))
     street = Street(spot, load, sun, {"soc_start": 0.5, "wear_eur_per_kwh": 0.01}, {"grid_fee_eur_per_mwh": fee})
-    task = make_task(case_of(street), 0, len(rows))
+    task = by_mean_prices(make_task(case_of(street), 0, len(rows)))
     plan, price = priced(task)
     slack = flow_of(task, plan).slack_p_kw
     energy, low, high = price.energy[:, 0], 1e3 * task.export_eur_per_kwh, 1e3 * task.import_eur_per_kwh
