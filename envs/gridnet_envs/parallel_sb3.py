@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from gridnet_envs.agents import AGENT_SLOTS, Team
+from gridnet_envs.sb3 import BatchVecEnv
 from gridnet_envs.slots import BOUND, width
 
 
-class AgentVecEnv(VecEnv):
+class AgentVecEnv(BatchVecEnv):
     """The agents of all feeders of a team; row `feeder * agents + agent` is one agent of one feeder.
 
     Spaces and rewards are those of `gridnet_envs.parallel.ParallelDispatchEnv`, rewards multiplied by `scale`: the number of
@@ -91,26 +90,3 @@ class AgentVecEnv(VecEnv):
                 "episode": {"r": float(self._returns[row]), "l": int(self._lengths[row]), "t": 0.0},
             }
         return infos
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The same value for every row."""
-        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Sets an attribute of the whole batch."""
-        setattr(self, attr_name, value)
-
-    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
-        """Calls a method of the whole batch once per row asked for."""
-        return [getattr(self, method_name)(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
-
-    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
-        """No row is wrapped."""
-        return [False] * len(list(self._get_indices(indices)))
-
-    def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Seeds the next reset: one seed drives the whole batch."""
-        return super().seed(seed)

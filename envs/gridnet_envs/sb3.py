@@ -20,7 +20,34 @@ Potential = Callable[[np.ndarray[Any, Any], np.ndarray[Any, Any]], np.ndarray[An
 """Potential in EUR (batch,) of a step (batch,) and the fleet's state of charge (batch,)."""
 
 
-class DispatchVecEnv(VecEnv):
+class BatchVecEnv(VecEnv):
+    """What a `VecEnv` owes stable-baselines3 where its rows are one batch: nothing is held per row, nothing is wrapped."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The same value for every row."""
+        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Sets an attribute of the whole batch."""
+        setattr(self, attr_name, value)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
+        """Calls a method of the whole batch once per row asked for."""
+        return [getattr(self, method_name)(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
+        """No row is wrapped."""
+        return [False] * len(list(self._get_indices(indices)))
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Seeds the next reset: one seed drives the whole batch."""
+        return super().seed(seed)
+
+
+class DispatchVecEnv(BatchVecEnv):
     """`batch` feeders, split evenly over one or several cases that are observed alike.
 
     An ended episode restarts at once and its last observation is in `infos[row]["terminal_observation"]`, with
@@ -106,26 +133,3 @@ class DispatchVecEnv(VecEnv):
                 "episode": {"r": float(self._returns[row]), "l": int(self._lengths[row]), "t": 0.0},
             }
         return infos
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The same value for every row."""
-        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Sets an attribute of the whole batch."""
-        setattr(self, attr_name, value)
-
-    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
-        """Calls a method of the whole batch once per row asked for."""
-        return [getattr(self, method_name)(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
-
-    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
-        """No row is wrapped."""
-        return [False] * len(list(self._get_indices(indices)))
-
-    def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Seeds the next reset: one seed drives the whole batch."""
-        return super().seed(seed)
