@@ -68,3 +68,15 @@ class PowerFlowDiverged(ModelError):
 
 class Infeasible(ModelError):
     """The optimiser found no schedule within the limits."""
+
+
+class VerificationError(GridnetError):
+    """Evidence does not prove what it claims; names the numbered check that failed."""
+
+    exit_code = 1
+
+
+class LedgerError(GridnetError):
+    """The ledger refuses: nothing was written."""
+
+    exit_code = 4

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gridnet.app.ledger_options import add_audit, add_ledger
 from gridnet.errors import GridnetError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; gives the exit code: 0 done, 2 bad input, 3 no answer from the model, 130 interrupted."""
+    """Runs one command; gives the exit code: 0 done, 1 not verified, 2 bad input, 3 no answer from the model,
+    4 refused by the ledger, 130 interrupted."""
     arguments = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], None] = arguments.command
     try:
@@ -37,6 +39,8 @@ def parser() -> argparse.ArgumentParser:
     _add_bench(commands.add_parser("bench", help="compare policies on held-out weeks, or measure speed or forecasts"))
     _add_import(commands.add_parser("import", help="turn another project's published task into a scenario folder"))
     _add_train(commands.add_parser("train", help="train a policy with stable-baselines3"))
+    add_ledger(commands.add_parser("ledger", help="the credit ledger: found, status, export, replay, prove"))
+    add_audit(commands.add_parser("audit", help="verify a proof, an export or a whole ledger, offline"))
     return top
 
 
@@ -59,7 +63,7 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
         "--arbitrage", action="store_true", help="score price arbitrage by day, perfect prices and last week's, instead"
     )
     instead.add_argument(
-        "--forecast-errors", metavar="N,N,..", help="compare policies on forecasts that are wrong by N % of the mean, 24 h ahead"
+        "--forecast-errors", metavar="N,N,..", help="compare policies on forecasts that are wrong by N %% of the mean, 24 h ahead"
     )
     bench.set_defaults(command=_bench)
 

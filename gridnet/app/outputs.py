@@ -61,6 +61,11 @@ def write_table(table: pd.DataFrame, target: str) -> None:
         _write_whole(path, lambda beside: table.to_csv(beside, index=False, float_format="%.4f", date_format="%Y-%m-%dT%H:%M:%SZ"))
 
 
+def write_bytes(content: bytes, target: str) -> None:
+    """`content` to a file, whole or not at all. Raises `InputError`."""
+    _write_whole(Path(target), lambda beside: beside.write_bytes(content))
+
+
 def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
     beside = path.with_name(path.name + ".part")
     try:

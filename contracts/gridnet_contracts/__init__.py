@@ -1,0 +1,1 @@
+"""Money and proof: the credit ledger, certificates, the transparency log."""

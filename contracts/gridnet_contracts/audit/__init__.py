@@ -1,0 +1,1 @@
+"""The auditor's side: verification offline, as numbered lists of checks."""

@@ -1,0 +1,142 @@
+"""Audit of a whole ledger in its database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import tee
+
+from gridnet.errors import VerificationError
+from gridnet_contracts.audit.conservation import conserved
+from gridnet_contracts.audit.projection import repeated
+from gridnet_contracts.audit.steps import Outcome, run
+from gridnet_contracts.ledger.database import Connection, Database
+from gridnet_contracts.ledger.privacy import check_disclosures
+from gridnet_contracts.ledger.replay import Replay
+from gridnet_contracts.ledger.stored import (
+    damage,
+    definitions,
+    expected_definitions,
+    stored_checkpoints,
+    stored_disclosures,
+    stored_entries,
+    stored_tiles,
+)
+from gridnet_contracts.log import cosignature, tiles
+from gridnet_contracts.log.cosignature import Policy
+from gridnet_contracts.log.merkle import leaf_hash
+from gridnet_contracts.log.tiles import MemoryTiles
+
+BATCH = 4096
+
+
+def audit_database(database: Database, policy: Policy, seen: bytes | None = None) -> Iterator[Outcome]:
+    """Whether a database holds a ledger in which nothing was changed, left out or made up. Needs memory for the whole ledger.
+
+    1. The database is whole, its tables, constraints and triggers are this version's.
+    2. Every entry stands where its number says, in canonical form, and follows from those before by the ledger's rules.
+    3. The tables repeat what the entries say, row by row: entries, movements, balances, certificates and all others.
+    4. Energy is conserved.
+    5. The tree over the entries is the stored one.
+    6. Every stored checkpoint is signed by the trusted key and is the tree's head at its size; the newest covers every entry, and
+       enough witnesses have seen it.
+    7. The checkpoint that you saw before (`seen`, if any) is the head of the same tree at its size.
+    8. What is disclosed about homes is what the log holds hashes of.
+    """
+    with database.read() as connection:
+        audit = _DatabaseAudit(connection, policy, seen)
+        yield from run(
+            (
+                ("the database is whole", audit.whole),
+                ("each entry follows from those before", audit.replayed),
+                ("the tables repeat the entries", audit.repeated),
+                ("energy is conserved", audit.conserved),
+                ("the stored tree is the entries' tree", audit.tree),
+                ("the checkpoints are signed by whom you trust", audit.signed),
+                ("the log continues what you saw before", audit.continued),
+                ("disclosures match their hashes", audit.disclosed),
+            )
+        )
+
+
+class _DatabaseAudit:
+    def __init__(self, connection: Connection, policy: Policy, seen: bytes | None) -> None:
+        self._connection = connection
+        self._policy = policy
+        self._seen = seen
+        self._replay = Replay()
+        self._tiles = MemoryTiles()
+
+    def whole(self) -> str:
+        found = damage(self._connection)
+        if found is not None:
+            raise VerificationError(f"the database finds itself damaged: {found}")
+        if self._connection.dialect.name == "sqlite":
+            stated, expected = definitions(self._connection), expected_definitions()
+            for definition in sorted(stated ^ expected):
+                state = "changed or added" if definition in stated else "missing or changed"
+                raise VerificationError(f"{definition[0]} {definition[1]} is {state}: the tables are not this version's")
+        return "pages, references, tables and triggers as they should be"
+
+    def replayed(self) -> str:
+        leaves: list[bytes] = []
+        rows, repeated = tee(stored_entries(self._connection))
+        for stored, entry in zip(rows, self._replay.entries(row.leaf for row in repeated), strict=True):
+            said = (entry.seq, entry.key, entry.action.kind, entry.time, entry.body_hash)
+            if said != (stored.seq, stored.key, stored.kind, stored.time, stored.body_hash):
+                raise VerificationError(f"entry {entry.seq}: its row says something else than its leaf", step=entry.seq)
+            leaves.append(leaf_hash(stored.leaf))
+            if len(leaves) == BATCH:
+                self._tiles.append(self._replay.size - BATCH, leaves)
+                leaves = []
+        self._tiles.append(self._replay.size - len(leaves), leaves)
+        return f"{self._replay.size} entries"
+
+    def repeated(self) -> str:
+        return repeated(self._connection, self._replay.state)
+
+    def conserved(self) -> str:
+        return conserved(self._replay.state)
+
+    def tree(self) -> str:
+        count = 0
+        for level, number, hashes in stored_tiles(self._connection):
+            if not hashes or self._tiles.read(level, number) != hashes:
+                raise VerificationError(f"tile {number} of level {level} does not follow from the entries")
+            count += 1
+        if count != len(self._tiles.tiles):
+            raise VerificationError(f"{len(self._tiles.tiles) - count} tiles are missing")
+        return f"{count} tiles, root {tiles.root(self._tiles, self._replay.size).hex()[:16]}.."
+
+    def signed(self) -> str:
+        checkpoints = stored_checkpoints(self._connection)
+        alone = Policy(self._policy.origin, self._policy.log_key)
+        for at, (size, note) in enumerate(checkpoints):
+            newest = at == len(checkpoints) - 1
+            self._head_of_tree(note, self._policy if newest else alone, size)
+        covered = checkpoints[-1][0] if checkpoints else 0
+        if covered != self._replay.size:
+            raise VerificationError(
+                f"the newest checkpoint covers {covered} of {self._replay.size} entries: the rest is not signed yet"
+            )
+        return f"{len(checkpoints)} checkpoints of {self._policy.origin}, the newest over all entries"
+
+    def continued(self) -> str:
+        if self._seen is None:
+            return "you gave none"
+        size = self._head_of_tree(self._seen, Policy(self._policy.origin, self._policy.log_key), None)
+        return f"its {size} entries are the first of these"
+
+    def _head_of_tree(self, note: bytes, policy: Policy, size: int | None) -> int:
+        checkpoint = cosignature.verify(note, policy)
+        if size is not None and checkpoint.size != size:
+            raise VerificationError(f"the checkpoint kept for size {size} is over {checkpoint.size} entries")
+        if checkpoint.size > self._replay.size:
+            raise VerificationError(
+                f"a checkpoint covers {checkpoint.size} entries, there are {self._replay.size}: the rest was cut off"
+            )
+        if tiles.root(self._tiles, checkpoint.size) != checkpoint.root:
+            raise VerificationError(f"the checkpoint over {checkpoint.size} entries is of another history")
+        return checkpoint.size
+
+    def disclosed(self) -> str:
+        return check_disclosures(self._replay.state, stored_disclosures(self._connection))

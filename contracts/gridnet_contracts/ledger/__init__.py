@@ -1,0 +1,1 @@
+"""The ledger of record: double-entry movements, certificates, storage."""

@@ -1,0 +1,1 @@
+"""What may be asked of the ledger: one frozen model per action, whole numbers and UTC instants only."""

@@ -1,0 +1,47 @@
+"""Canonical bytes: one text for one meaning, so that a hash speaks for what was meant.
+
+JSON as RFC 8785 (JCS) has it, for the part of JSON that the ledger uses: objects with sorted ASCII keys, arrays, strings, whole
+numbers below 2^53 in magnitude, true, false, null. No floats: there is then no question of how a number is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from gridnet.errors import VerificationError
+
+MAX_AMOUNT = 2**53 - 1
+"""Largest amount and largest balance: what every JSON reader holds exactly."""
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False).encode
+
+
+def canonical(content: Mapping[str, Any]) -> bytes:
+    """The one way to write `content`."""
+    return _encode(content).encode("utf-8")
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical bytes, in hexadecimal."""
+    return hashlib.sha256(canonical(content)).hexdigest()
+
+
+def parse_canonical(text: bytes) -> dict[str, Any]:
+    """The object that `text` writes. Raises `VerificationError` where it is not its one canonical form."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise VerificationError(f"an entry of the log is not JSON: {error}") from error
+    if not isinstance(content, dict) or _rewritten(content) != text:
+        raise VerificationError("an entry of the log is not in canonical form: the same content has another way to be written")
+    return cast(dict[str, Any], content)
+
+
+def _rewritten(content: dict[str, Any]) -> bytes | None:
+    try:
+        return canonical(content)
+    except (ValueError, UnicodeEncodeError):
+        return None

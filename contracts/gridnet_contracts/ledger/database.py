@@ -1,0 +1,155 @@
+"""One database, SQLite or PostgreSQL by URL: how it is opened, migrated, read and written, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.pool import QueuePool
+
+from gridnet.errors import Fault, InputError
+from gridnet_contracts.ledger.errors import AlreadyThere, DatabaseRefused, InsufficientBalance
+
+__all__ = ["Connection", "Database", "sqlite_engine"]
+
+LEDGER_LOCK = 0x67726964
+"""Number of the advisory lock that PostgreSQL's writers take in turn."""
+BUSY_S = 60
+"""How long a writer waits for another one."""
+DURABLE = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # a commit is on the disk when it returns
+    "foreign_keys=ON",
+    "recursive_triggers=ON",  # INSERT OR REPLACE deletes: the triggers against deletion must see it
+    "secure_delete=ON",
+    f"busy_timeout={BUSY_S * 1000}",
+)
+
+
+class Database:
+    """A ledger's database. `write` serialises writers; `read` sees one state, whatever is written meanwhile."""
+
+    def __init__(self, url: str, engine: Engine | None = None) -> None:
+        """Opens it without looking at it. Raises `InputError` for a URL that is none."""
+        self.engine = _engine(url, writing=True) if engine is None else engine
+        self.dialect = self.engine.dialect.name
+
+    @classmethod
+    def reading(cls, url: str) -> Self:
+        """One that nothing is written to, whatever is asked. Raises `InputError`."""
+        return cls(url, _engine(url, writing=False))
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that no other writer overlaps: whole and on disk at the end, or nothing of it. Raises `LedgerError`."""
+        with _own_errors(), self.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection, connection.begin():
+            if self.dialect == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LEDGER_LOCK})
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state and writes nothing. Raises `LedgerError`."""
+        options: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if self.dialect == "postgresql" else {"begin": "BEGIN"}
+        with _own_errors(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
+
+    def migrate(self) -> None:
+        """Makes the tables, or brings them to this version. Raises `DatabaseRefused` for a database of a later version."""
+        with self.write() as connection:
+            config = _alembic(connection)
+            current = MigrationContext.configure(connection).get_current_revision()
+            known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+            if current is not None and current not in known:
+                raise DatabaseRefused(
+                    f"the ledger's tables are of version {current}, which this gridnet does not know: use a later one"
+                )
+            command.upgrade(config, "head")
+
+    def version(self) -> str | None:
+        """The version of its tables; None where there are none."""
+        with self.read() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _alembic(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _engine(url: str, *, writing: bool) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            options = "" if writing else "-c default_transaction_read_only=on"
+            return create_engine(parsed.set(drivername="postgresql+psycopg"), connect_args={"options": options})
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            return sqlite_engine(partial(sqlite3.connect, parsed.database, timeout=BUSY_S)) if writing else _reader(parsed.database)
+    except (ArgumentError, NoSuchModuleError):
+        pass
+    fault = Fault("--db", repr(url), "sqlite:///FILE or postgresql://USER@HOST/NAME")
+    raise InputError("can't tell which database is meant:", [fault])
+
+
+def _reader(path: str) -> Engine:
+    """On a file that is there, which is not touched: not even its write-ahead log, where no writer has one open."""
+    if not Path(path).is_file():
+        raise InputError("there is no such ledger:", [Fault("--db", repr(path), "a file that exists")])
+    waiting = Path(f"{path}-wal").exists()
+    address = f"file:{quote(path)}?mode=ro{'' if waiting else '&immutable=1'}"
+    return sqlite_engine(partial(sqlite3.connect, address, uri=True, timeout=BUSY_S), pragmas=())
+
+
+def sqlite_engine(connect: Callable[[], sqlite3.Connection], pragmas: Sequence[str] = DURABLE) -> Engine:
+    """An engine on the SQLite connections that `connect` opens, one for each thread that asks."""
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # transactions are begun below, not guessed by the driver
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+    return engine
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise _meaning(str(error.orig)) from error
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise DatabaseRefused(
+            f"the database refused: {reason}; nothing was written. Free the disk, or name another --db"
+        ) from error
+
+
+def _meaning(refusal: str) -> AlreadyThere | InsufficientBalance | DatabaseRefused:
+    """What a constraint's refusal says. It speaks only where the rules did not: a race, or a hand in the tables."""
+    if "balance_not_below_zero" in refusal:
+        return InsufficientBalance(f"an account would fall below zero: {refusal}")
+    if "UNIQUE" in refusal or "unique constraint" in refusal:
+        return AlreadyThere(f"it was recorded before: {refusal}")
+    return DatabaseRefused(f"the database's own rules refuse it: {refusal}")

@@ -1,0 +1,112 @@
+"""An entry: one transaction of the ledger, and the canonical bytes that are its leaf in the log."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gridnet.errors import LedgerError, VerificationError
+from gridnet_contracts.ledger.actions.base import Action
+from gridnet_contracts.ledger.actions.parse import parse_action
+from gridnet_contracts.ledger.canonical import canonical, parse_canonical
+from gridnet_contracts.ledger.errors import MalformedAction
+from gridnet_contracts.ledger.state import Movement
+
+FORMAT = 1
+LONGEST_LEAF = 65_535
+"""Bytes; what an entry bundle of the log can hold."""
+KEY = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller asks for. `key` makes it happen once, however often it is asked."""
+
+    key: str
+    action: Action
+
+    def body(self) -> bytes:
+        """Canonical bytes of what is asked, apart from when and as which entry."""
+        return canonical(self.action.body())
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry as the log holds it. `time` is UTC to the second and never earlier than the entry's before."""
+
+    seq: int
+    time: str
+    key: str
+    action: Action
+    movements: tuple[Movement, ...]
+    body_hash: str
+    leaf: bytes
+
+
+def check_key(key: object) -> None:
+    """Raises `MalformedAction` for a key that can't be one."""
+    if not isinstance(key, str) or not KEY.fullmatch(key):
+        raise MalformedAction(f"an idempotency key is 1 to 128 visible ASCII characters, got {str(key)[:60]!r}")
+
+
+def stamp(time: datetime) -> str:
+    """A time in UTC as entries write it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def make_entry(seq: int, time: str, order: Order, movements: Sequence[Movement], body: bytes) -> Entry:
+    """The entry of an order that was applied; `body` is `order.body()`. Raises `MalformedAction` where its leaf is too long."""
+    kind = order.action.kind
+    # The pieces in the order of their keys: the same bytes as `canonical` of the whole, without writing the body twice.
+    pieces = (b'{"body":', body, b',"key":', canonical_text(order.key), b',"kind":"', kind.encode(), b'","movements":')
+    rest = (_movements(movements), b',"seq":%d,"time":"' % seq, time.encode(), b'","v":%d}' % FORMAT)
+    leaf = b"".join((*pieces, *rest))
+    if len(leaf) > LONGEST_LEAF:
+        raise MalformedAction(f"entry {order.key!r} takes {len(leaf)} bytes, {LONGEST_LEAF} at most: ask in several orders")
+    return Entry(seq, time, order.key, order.action, tuple(movements), body_hash(kind, body), leaf)
+
+
+def body_hash(kind: str, body: bytes) -> str:
+    """What tells a repeated order from another one with its key."""
+    return hashlib.sha256(kind.encode() + b"\n" + body).hexdigest()
+
+
+def canonical_text(text: str) -> bytes:
+    return canonical({"": text})[4:-1]
+
+
+def _movements(movements: Sequence[Movement]) -> bytes:
+    return canonical({"": [list(movement) for movement in movements]})[4:-1]
+
+
+def read_entry(leaf: bytes, seq: int) -> Entry:
+    """The entry that a leaf holds, its form checked. Raises `VerificationError`."""
+    fields = parse_canonical(leaf)
+    expected = {"body", "key", "kind", "movements", "seq", "time", "v"}
+    if fields.keys() != expected or fields["v"] != FORMAT or fields["seq"] != seq or type(fields["seq"]) is not int:
+        raise VerificationError(
+            f"entry {seq}: a leaf of format {FORMAT} and this number holds {', '.join(sorted(expected))}", step=seq
+        )
+    if not isinstance(fields["time"], str) or not TIME.fullmatch(fields["time"]) or not isinstance(fields["body"], dict):
+        raise VerificationError(f"entry {seq}: no time in UTC, or no body", step=seq)
+    try:
+        check_key(fields["key"])
+        action = parse_action(fields["kind"], fields["body"])
+    except LedgerError as error:
+        raise VerificationError(f"entry {seq}: {error}", step=seq) from error
+    body = canonical(action.body())
+    if body != canonical(fields["body"]):
+        raise VerificationError(f"entry {seq}: its body leaves out a field or writes one in another way", step=seq)
+    movements = _read_movements(fields["movements"], seq)
+    return Entry(seq, fields["time"], fields["key"], action, movements, body_hash(action.kind, body), leaf)
+
+
+def _read_movements(listed: Any, seq: int) -> tuple[Movement, ...]:
+    if not isinstance(listed, list) or not all(isinstance(leg, list) and len(leg) == 4 for leg in listed):
+        raise VerificationError(f"entry {seq}: its movements are no list of (asset, from, to, amount)", step=seq)
+    return tuple((leg[0], leg[1], leg[2], leg[3]) for leg in listed)

@@ -1,0 +1,97 @@
+"""Privacy: the log holds pseudonyms and salted hashes; what they stand for is kept beside it, and can be deleted.
+
+A home's pseudonym is a hash of its name and 32 random bytes, its salt. Without the salt nobody, the operator included, can tell
+which home a pseudonym is, nor try out names. Deleting the salt (`Privacy.forget`) leaves the ledger whole and the home unlinked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import delete, insert, select, text
+
+from gridnet.errors import LedgerError, VerificationError
+from gridnet_contracts.ledger.canonical import canonical, parse_canonical
+from gridnet_contracts.ledger.database import Database
+from gridnet_contracts.ledger.errors import AlreadyThere
+from gridnet_contracts.ledger.rows import Device
+from gridnet_contracts.ledger.schema import disclosures
+from gridnet_contracts.ledger.state import State
+from gridnet_contracts.ledger.stored import Disclosure
+
+SALT_BYTES = 32
+PARTY = "party"
+DEVICE = "device"
+
+
+class Privacy:
+    """The table of disclosures. `salts` gives fresh secret bytes; only a simulation that must repeat itself gives its own."""
+
+    def __init__(self, database: Database, salts: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        self._database = database
+        self._salts = salts
+
+    def pseudonym(self, name: str) -> str:
+        """A home's pseudonym, `p:` and 32 hexadecimal digits; a new one where it has none."""
+        content = canonical({"name": name})
+        with self._database.write() as connection:
+            query = select(disclosures.c.subject).where(disclosures.c.kind == PARTY, disclosures.c.content == content)
+            known = connection.execute(query).scalar()
+            if known is not None:
+                return str(known)
+            salt = self._salts(SALT_BYTES)
+            subject = party_of(salt, content)
+            row = {"subject": subject, "kind": PARTY, "salt": salt, "content": content}
+            connection.execute(insert(disclosures), [row])
+        return subject
+
+    def device(self, device: str, private: Mapping[str, Any]) -> str:
+        """Keeps what is private of a device (name, location, meter id); gives the salted hash for `RegisterDevice.private`.
+        Raises `AlreadyThere` for a device that has one."""
+        content, salt = canonical(private), self._salts(SALT_BYTES)
+        with self._database.write() as connection:
+            if connection.execute(select(disclosures.c.subject).where(disclosures.c.subject == device)).first() is not None:
+                raise AlreadyThere(f"device {device} has its private part already")
+            connection.execute(insert(disclosures), [{"subject": device, "kind": DEVICE, "salt": salt, "content": content}])
+        return salted(salt, content)
+
+    def forget(self, subject: str) -> None:
+        """Deletes what a pseudonym or a device's hash stands for, salt and all, from the file too. Raises `LedgerError`."""
+        with self._database.write() as connection:
+            if not connection.execute(delete(disclosures).where(disclosures.c.subject == subject)).rowcount:
+                raise LedgerError(f"nothing is kept about {subject}")
+        if self._database.dialect == "sqlite":
+            # What was deleted is overwritten (secure_delete); the write-ahead log still holds the page as it was.
+            with self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+
+
+def salted(salt: bytes, content: bytes) -> str:
+    """SHA-256 over salt and content, in hexadecimal."""
+    return hashlib.sha256(salt + content).hexdigest()
+
+
+def party_of(salt: bytes, content: bytes) -> str:
+    """The pseudonym of a party with this salt."""
+    return f"p:{salted(salt, content)[:32]}"
+
+
+def check_disclosures(state: State, disclosed: Iterable[Disclosure]) -> str:
+    """Checks that each disclosure is what a pseudonym or hash stands for; gives a count. Raises `VerificationError`."""
+    count = 0
+    for disclosure in disclosed:
+        parse_canonical(disclosure.content)
+        count += 1
+        if disclosure.kind == PARTY:
+            right = party_of(disclosure.salt, disclosure.content) == disclosure.subject
+        elif disclosure.kind == DEVICE:
+            device = state.find(Device, disclosure.subject)
+            right = device is None or device.private == salted(disclosure.salt, disclosure.content)
+        else:
+            right = False
+        if not right or len(disclosure.salt) != SALT_BYTES:
+            raise VerificationError(f"what is disclosed about {disclosure.subject} is not what the log holds the hash of")
+    return f"{count} disclosed, the others are pseudonyms to you"

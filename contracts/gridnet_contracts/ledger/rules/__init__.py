@@ -1,0 +1,1 @@
+"""What each action does: the only place that says so. Pure: state in, state and movements out."""

@@ -1,0 +1,47 @@
+"""From an order to an entry: the rule of its kind applied to the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gridnet_contracts.ledger.actions.base import Action
+from gridnet_contracts.ledger.errors import NotFounded
+from gridnet_contracts.ledger.rules import certificates, facts, storage
+from gridnet_contracts.ledger.rules.context import Context
+
+Rule = Callable[[Context, Any], None]
+
+RULES: dict[str, Rule] = {
+    "found": facts.found,
+    "open_asset": facts.open_asset,
+    "register_device": facts.register_device,
+    "set_efficiency": facts.set_efficiency,
+    "issue": certificates.issue,
+    "release": certificates.release,
+    "withdraw": certificates.withdraw,
+    "transfer": certificates.transfer,
+    "split": certificates.split,
+    "cancel": certificates.cancel,
+    "claim": certificates.claim,
+    "lock": certificates.lock,
+    "unlock": certificates.unlock,
+    "reserve": certificates.reserve,
+    "unreserve": certificates.unreserve,
+    "expire": certificates.expire,
+    "charge": storage.charge,
+    "discharge": storage.discharge,
+    "write_off": storage.write_off,
+    "move": facts.move,
+    "consume": facts.consume,
+    "grid_factor": facts.grid_factor,
+    "impact": facts.impact,
+}
+
+
+def apply(context: Context, action: Action) -> None:
+    """Does what the action says to `context.state`, gathering movements. Raises the `LedgerError` that says why not; the state
+    is then half changed and must be thrown away."""
+    if context.entry == 0 and action.kind != "found":
+        raise NotFounded(f"the first entry must found the ledger; {action.kind} comes after it")
+    RULES[action.kind](context, action)

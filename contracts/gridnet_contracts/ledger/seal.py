@@ -1,0 +1,96 @@
+"""The seal: who may sign for the log, and the guard that keeps it from ever signing two histories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, select
+
+from gridnet_contracts.ledger.errors import ForkRefused
+from gridnet_contracts.ledger.schema import checkpoints
+from gridnet_contracts.ledger.store import StoredTiles, log_size
+from gridnet_contracts.log import tiles
+from gridnet_contracts.log.checkpoint import Checkpoint, sign, verify
+from gridnet_contracts.log.guard import FileGuard, Guard
+from gridnet_contracts.log.keys import SignerKey
+
+RETRIES = 1000
+
+
+@dataclass(frozen=True)
+class Seal:
+    """The log's key and its guard. The guard holds the last checkpoint signed, apart from the database: a database that does not
+    continue it (a backup that was restored, a copy that went on by itself) is refused."""
+
+    key: SignerKey
+    guard: Guard
+
+    @classmethod
+    def at(cls, folder: Path) -> Seal:
+        """The seal kept in a folder: `log.key` and `last-checkpoint`."""
+        return cls(SignerKey.load(folder / "log.key"), FileGuard(folder / "last-checkpoint"))
+
+    @classmethod
+    def make(cls, folder: Path, origin: str) -> Seal:
+        """A new key for the log `origin`, in a folder that is made where it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        SignerKey.generate(origin).save(folder / "log.key")
+        return cls.at(folder)
+
+    @property
+    def origin(self) -> str:
+        return self.key.name
+
+    def last(self) -> Checkpoint | None:
+        """The last checkpoint signed, None before the first."""
+        raw = self.guard.read()
+        return None if raw is None else verify(raw, self.origin, [self.key.verifier])
+
+    def check(self, connection: Connection) -> None:
+        """Raises `ForkRefused` unless the database continues the last checkpoint signed."""
+        last, size = self.last(), log_size(connection)
+        if last is None:
+            if connection.execute(select(checkpoints.c.size)).first() is not None:
+                raise ForkRefused(
+                    "this log has signed checkpoints, and its guard is empty: bring back the guard's file, don't make one"
+                )
+        elif size < last.size:
+            raise ForkRefused(
+                f"the database has {size} entries, a checkpoint over {last.size} was signed: a restored backup? Bring the rest",
+                expected=last.size,
+                got=size,
+            )
+        elif tiles.root(StoredTiles(connection), last.size) != last.root:
+            raise ForkRefused(
+                f"the database's first {last.size} entries are not those that were signed: another copy went on", step=last.size
+            )
+
+    def sign(self, connection: Connection) -> bytes | None:
+        """Moves the guard on to the database's head and gives the signed checkpoint; None where a later one was signed meanwhile.
+        Raises `ForkRefused`."""
+        size = log_size(connection)
+        head = Checkpoint(self.origin, size, tiles.root(StoredTiles(connection), size))
+        for _ in range(RETRIES):
+            raw = self.guard.read()
+            last = None if raw is None else verify(raw, self.origin, [self.key.verifier])
+            if last is not None and last.size > size:
+                return None
+            self.check(connection)
+            if last is not None and last.size == size:
+                return raw
+            note = sign(head, self.key)
+            if self.guard.swap(raw, note):
+                return note
+        raise ForkRefused("the guard changed without end while a checkpoint was to be signed: somebody else signs for this log")
+
+
+def stored_checkpoint(connection: Connection) -> bytes | None:
+    """The newest signed checkpoint in the database."""
+    return connection.execute(select(checkpoints.c.note).order_by(checkpoints.c.size.desc())).scalar()
+
+
+def store_checkpoint(connection: Connection, size: int, note: bytes) -> None:
+    """Keeps a signed checkpoint, once."""
+    if connection.execute(select(checkpoints.c.size).where(checkpoints.c.size == size)).first() is None:
+        connection.execute(insert(checkpoints), [{"size": size, "note": note}])

@@ -1,0 +1,120 @@
+"""What an auditor reads in a ledger's database, as it stands there: nothing is derived, nothing trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select, text
+
+from gridnet_contracts.ledger.database import Database
+from gridnet_contracts.ledger.schema import balances, checkpoints, disclosures, entries, movements, tiles
+from gridnet_contracts.ledger.state import Movement, Place
+from gridnet_contracts.ledger.store import CHUNK
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """A row of `entries`."""
+
+    seq: int
+    key: str
+    kind: str
+    time: str
+    body_hash: str
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """What a pseudonym or a hash of the log stands for."""
+
+    subject: str
+    kind: str
+    salt: bytes
+    content: bytes
+
+
+def stored_entries(connection: Connection) -> Iterator[StoredEntry]:
+    """In order of their numbers."""
+    for found in _stream(connection, select(entries).order_by(entries.c.seq)):
+        yield StoredEntry(*list(found))
+
+
+def stored_movements(connection: Connection) -> Iterator[tuple[int, list[Movement]]]:
+    """(entry, its movements in order), for entries that have any."""
+    entry, listed = -1, list[Movement]()
+    for found in _stream(connection, select(movements).order_by(movements.c.entry, movements.c.leg)):
+        if found.entry != entry:
+            if listed:
+                yield entry, listed
+            entry, listed = found.entry, []
+        # A leg out of its place can't be any entry's: it is shown with no amount, which no movement has.
+        listed.append((found.asset, found.debit, found.credit, found.amount if found.leg == len(listed) else 0))
+    if listed:
+        yield entry, listed
+
+
+def stored_balances(connection: Connection) -> Iterator[tuple[Place, int]]:
+    for found in _stream(connection, select(balances)):
+        yield (found.account, found.asset), found.amount
+
+
+def stored_tiles(connection: Connection) -> Iterator[tuple[int, int, bytes]]:
+    """(level, number, hashes)."""
+    for found in _stream(connection, select(tiles)):
+        yield found.level, found.number, found.hashes
+
+
+def stored_checkpoints(connection: Connection) -> list[tuple[int, bytes]]:
+    """(size, signed note), the smallest first."""
+    return [(found.size, found.note) for found in connection.execute(select(checkpoints).order_by(checkpoints.c.size))]
+
+
+def stored_disclosures(connection: Connection) -> Iterator[Disclosure]:
+    for found in _stream(connection, select(disclosures).order_by(disclosures.c.subject)):
+        yield Disclosure(*list(found))
+
+
+def _stream(connection: Connection, query: Select[Any]) -> Iterator[Row[Any]]:
+    yield from connection.execution_options(yield_per=CHUNK).execute(query)
+
+
+def damage(connection: Connection) -> str | None:
+    """What the database itself finds wrong: broken pages, values of another type, references to nothing. None where nothing is."""
+    if connection.dialect.name != "sqlite":
+        return None  # PostgreSQL checks references as it writes, and its pages by its own tools
+    for pragma in ("integrity_check", "foreign_key_check"):
+        found = [" ".join(map(str, row)) for row in connection.execute(text(f"PRAGMA {pragma}"))]
+        if found not in ([], ["ok"]):
+            return f"{pragma}: {found[0]}"
+    return None
+
+
+def definitions(connection: Connection) -> frozenset[tuple[str, ...]]:
+    """Tables, indexes, views, constraints and triggers, each as the database states it."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'"
+    else:
+        query = """
+            SELECT 'trigger', tgname, tgrelid::regclass::text, tgenabled::text || pg_get_triggerdef(oid) FROM pg_trigger
+            WHERE NOT tgisinternal
+            UNION ALL SELECT 'constraint', conname, conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint
+            WHERE conrelid <> 0 AND connamespace = current_schema()::regnamespace
+            UNION ALL SELECT 'function', proname, '', prosrc FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
+            UNION ALL SELECT 'view', viewname, '', definition FROM pg_views WHERE schemaname = current_schema()"""
+    return frozenset(tuple(map(str, row)) for row in connection.execute(text(query)))
+
+
+@cache
+def expected_definitions() -> frozenset[tuple[str, ...]]:
+    """`definitions` of a new SQLite ledger of this version."""
+    fresh = Database("sqlite:///:memory:")
+    try:
+        fresh.migrate()
+        with fresh.read() as connection:
+            return definitions(connection)
+    finally:
+        fresh.close()

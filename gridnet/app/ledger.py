@@ -1,0 +1,88 @@
+"""`gridnet ledger`: founding a ledger, looking at it, exporting it, making it again from its log."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from gridnet.app.outputs import file_faults, folder_faults, write_bytes
+from gridnet.errors import Fault, InputError, VerificationError
+from gridnet_contracts.audit.projection import compare
+from gridnet_contracts.ledger.actions.registry import Found
+from gridnet_contracts.ledger.database import Database
+from gridnet_contracts.ledger.export import export
+from gridnet_contracts.ledger.ledger import Ledger, prove
+from gridnet_contracts.ledger.rebuild import rebuild
+from gridnet_contracts.ledger.rows import Certificate, Registry
+from gridnet_contracts.ledger.seal import Seal, stored_checkpoint
+from gridnet_contracts.ledger.store import StoredRows, log_size, stored_rows
+from gridnet_contracts.ledger.stored import stored_balances
+from gridnet_contracts.log.checkpoint import Checkpoint
+from gridnet_contracts.log.note import Note
+
+
+def found_ledger(arguments: argparse.Namespace) -> None:
+    """A new ledger, its key and its guard."""
+    words = {field: getattr(arguments, field) for field in Found.model_fields if field != "configuration"}
+    first = Found(**words, configuration="gridnet 1")
+    ledger = Ledger.found(arguments.db, Seal.make(Path(arguments.seal), arguments.origin), first)
+    ledger.close()
+    print(f"founded {arguments.origin}; auditors need its key:\n{ledger.seal.key.verifier.encode()}")
+
+
+def status(arguments: argparse.Namespace) -> None:
+    """What the ledger is, holds and has signed."""
+    with Database.reading(arguments.db).read() as connection:
+        registry = next(stored_rows(connection, Registry))
+        for field in fields(registry):
+            print(f"{field.name:16}{getattr(registry, field.name)}")
+        size, note = log_size(connection), stored_checkpoint(connection)
+        print(f"{'entries':16}{size}")
+        print(f"{'signed':16}{0 if note is None else Checkpoint.parse(Note.decode(note).text).size}")
+        totals: dict[tuple[str, str], int] = {}
+        for (account, asset), amount in stored_balances(connection):
+            place = account.partition("/")[0], asset
+            totals[place] = totals.get(place, 0) + amount
+        for (purpose, asset), total in sorted(totals.items()):
+            print(f"{purpose:16}{total:>20} {asset}")
+        if note is not None:
+            print(f"\n{note.decode()}", end="")
+
+
+def export_ledger(arguments: argparse.Namespace) -> None:
+    """A folder for auditors."""
+    _refuse(folder_faults("--out", arguments.out))
+    count = export(Database.reading(arguments.db), Path(arguments.out), arguments.format, disclose=arguments.disclose)
+    print(f"{count} certificates in {arguments.out}")
+
+
+def replay(arguments: argparse.Namespace) -> None:
+    """The ledger made again from its log, here or in another database, and compared."""
+    source = Database.reading(arguments.db)
+    if arguments.into is not None:
+        print(f"{rebuild(source, Database(arguments.into))} entries made again in {arguments.into}")
+        source = Database.reading(arguments.into)
+    with source.read() as connection:
+        print(compare(connection))
+
+
+def prove_entry(arguments: argparse.Namespace) -> None:
+    """A proof file."""
+    _refuse(file_faults("--out", arguments.out))
+    with Database.reading(arguments.db).read() as connection:
+        if arguments.what.isdecimal():
+            entry = int(arguments.what)
+        else:
+            certificate = StoredRows(connection).row(Certificate, arguments.what)
+            if certificate is None:
+                raise VerificationError(f"there is no certificate {arguments.what}")
+            entry = certificate.entry
+        proof = prove(connection, entry)
+    write_bytes(proof.encode(), arguments.out)
+    print(f"proof of entry {entry} in {arguments.out}")
+
+
+def _refuse(faults: list[Fault]) -> None:
+    if faults:
+        raise InputError("can't write:", faults)
