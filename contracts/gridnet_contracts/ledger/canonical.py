@@ -6,10 +6,9 @@ numbers below 2^53 in magnitude, true, false, null. No floats: there is then no 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from gridnet.errors import VerificationError
 
@@ -24,24 +23,13 @@ def canonical(content: Mapping[str, Any]) -> bytes:
     return _encode(content).encode("utf-8")
 
 
-def digest(content: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical bytes, in hexadecimal."""
-    return hashlib.sha256(canonical(content)).hexdigest()
-
-
-def parse_canonical(text: bytes) -> dict[str, Any]:
+def read_canonical(text: bytes) -> dict[str, Any]:
     """The object that `text` writes. Raises `VerificationError` where it is not its one canonical form."""
     try:
-        content = json.loads(text)
+        content = json.loads(text.decode("utf-8"))
+        again = canonical(content) if isinstance(content, dict) else None
     except (ValueError, RecursionError) as error:
-        raise VerificationError(f"an entry of the log is not JSON: {error}") from error
-    if not isinstance(content, dict) or _rewritten(content) != text:
-        raise VerificationError("an entry of the log is not in canonical form: the same content has another way to be written")
-    return cast(dict[str, Any], content)
-
-
-def _rewritten(content: dict[str, Any]) -> bytes | None:
-    try:
-        return canonical(content)
-    except (ValueError, UnicodeEncodeError):
-        return None
+        raise VerificationError(f"not JSON: {error}") from error
+    if again != text:
+        raise VerificationError("not in canonical form: the same content has another way to be written")
+    return content  # type: ignore[no-any-return]  # an object, or `again` is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from gridnet.errors import LedgerError, VerificationError
 from gridnet_contracts.ledger.actions.base import Action
 from gridnet_contracts.ledger.actions.parse import parse_action
-from gridnet_contracts.ledger.canonical import canonical, parse_canonical
+from gridnet_contracts.ledger.canonical import canonical
 from gridnet_contracts.ledger.errors import MalformedAction
 from gridnet_contracts.ledger.state import Movement
 
@@ -63,8 +64,8 @@ def make_entry(seq: int, time: str, order: Order, movements: Sequence[Movement],
     """The entry of an order that was applied; `body` is `order.body()`. Raises `MalformedAction` where its leaf is too long."""
     kind = order.action.kind
     # The pieces in the order of their keys: the same bytes as `canonical` of the whole, without writing the body twice.
-    pieces = (b'{"body":', body, b',"key":', canonical_text(order.key), b',"kind":"', kind.encode(), b'","movements":')
-    rest = (_movements(movements), b',"seq":%d,"time":"' % seq, time.encode(), b'","v":%d}' % FORMAT)
+    pieces = (b'{"body":', body, b',"key":', _inner(order.key), b',"kind":"', kind.encode(), b'","movements":')
+    rest = (_inner(movements), b',"seq":%d,"time":"' % seq, time.encode(), b'","v":%d}' % FORMAT)
     leaf = b"".join((*pieces, *rest))
     if len(leaf) > LONGEST_LEAF:
         raise MalformedAction(f"entry {order.key!r} takes {len(leaf)} bytes, {LONGEST_LEAF} at most: ask in several orders")
@@ -76,34 +77,37 @@ def body_hash(kind: str, body: bytes) -> str:
     return hashlib.sha256(kind.encode() + b"\n" + body).hexdigest()
 
 
-def canonical_text(text: str) -> bytes:
-    return canonical({"": text})[4:-1]
-
-
-def _movements(movements: Sequence[Movement]) -> bytes:
-    return canonical({"": [list(movement) for movement in movements]})[4:-1]
+def _inner(content: object) -> bytes:
+    return canonical({"": content})[4:-1]
 
 
 def read_entry(leaf: bytes, seq: int) -> Entry:
-    """The entry that a leaf holds, its form checked. Raises `VerificationError`."""
-    fields = parse_canonical(leaf)
-    expected = {"body", "key", "kind", "movements", "seq", "time", "v"}
-    if fields.keys() != expected or fields["v"] != FORMAT or fields["seq"] != seq or type(fields["seq"]) is not int:
-        raise VerificationError(
-            f"entry {seq}: a leaf of format {FORMAT} and this number holds {', '.join(sorted(expected))}", step=seq
-        )
-    if not isinstance(fields["time"], str) or not TIME.fullmatch(fields["time"]) or not isinstance(fields["body"], dict):
-        raise VerificationError(f"entry {seq}: no time in UTC, or no body", step=seq)
+    """The entry that a leaf holds: well formed, in the one form that it can be written in, of this number.
+    Raises `VerificationError`."""
+    fields = _fields(leaf, seq)
     try:
         check_key(fields["key"])
         action = parse_action(fields["kind"], fields["body"])
+        movements = _read_movements(fields["movements"], seq)
+        again = make_entry(seq, fields["time"], Order(fields["key"], action), movements, canonical(fields["body"]))
     except LedgerError as error:
         raise VerificationError(f"entry {seq}: {error}", step=seq) from error
-    body = canonical(action.body())
-    if body != canonical(fields["body"]):
-        raise VerificationError(f"entry {seq}: its body leaves out a field or writes one in another way", step=seq)
-    movements = _read_movements(fields["movements"], seq)
-    return Entry(seq, fields["time"], fields["key"], action, movements, body_hash(action.kind, body), leaf)
+    if again.leaf != leaf or fields["body"].keys() != type(action).model_fields.keys():
+        raise VerificationError(f"entry {seq} is not in canonical form: the same content has another way to be written", step=seq)
+    return again
+
+
+def _fields(leaf: bytes, seq: int) -> dict[str, Any]:
+    try:
+        fields = json.loads(leaf.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise VerificationError(f"entry {seq} is not JSON: {error}", step=seq) from error
+    expected = {"body", "key", "kind", "movements", "seq", "time", "v"}
+    if not isinstance(fields, dict) or fields.keys() != expected or not isinstance(fields["body"], dict):
+        raise VerificationError(f"entry {seq}: an entry holds {', '.join(sorted(expected))}", step=seq)
+    if not isinstance(fields["time"], str) or not TIME.fullmatch(fields["time"]):
+        raise VerificationError(f"entry {seq}: no time in UTC", step=seq)
+    return fields
 
 
 def _read_movements(listed: Any, seq: int) -> tuple[Movement, ...]:

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from gridnet.errors import Fault, InputError, LedgerError
-from gridnet_contracts.ledger.canonical import canonical, parse_canonical
+from gridnet_contracts.ledger.canonical import canonical, read_canonical
 from gridnet_contracts.ledger.certificate_table import COLUMNS, stored_certificates
 from gridnet_contracts.ledger.database import Connection, Database
 from gridnet_contracts.ledger.seal import stored_checkpoint
@@ -82,5 +82,5 @@ def disclosure_line(disclosure: Disclosure) -> bytes:
 def read_disclosures(raw: bytes) -> Iterator[Disclosure]:
     """The disclosures in a file of lines. Raises `VerificationError`, `ValueError`."""
     for line in raw.splitlines():
-        fields = parse_canonical(line)
+        fields = read_canonical(line)
         yield Disclosure(fields["subject"], fields["kind"], bytes.fromhex(fields["salt"]), fields["content"].encode("utf-8"))

@@ -10,6 +10,7 @@ from typing import Self
 from sqlalchemy import Connection, select
 
 from gridnet.errors import LedgerError
+from gridnet_contracts.ledger.actions.base import Action
 from gridnet_contracts.ledger.actions.certificates import CertificateAction
 from gridnet_contracts.ledger.actions.registry import Found
 from gridnet_contracts.ledger.actions.storage import Charge
@@ -17,7 +18,7 @@ from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.entry import Entry, Order, body_hash, check_key, make_entry, stamp
 from gridnet_contracts.ledger.errors import DatabaseRefused, ForkRefused, KeyReused
 from gridnet_contracts.ledger.rows import Certificate, Issuance
-from gridnet_contracts.ledger.rules.apply import apply
+from gridnet_contracts.ledger.rules.apply import apply, places_of
 from gridnet_contracts.ledger.rules.context import Context
 from gridnet_contracts.ledger.schema import entries
 from gridnet_contracts.ledger.seal import Seal, store_checkpoint, stored_checkpoint
@@ -27,6 +28,7 @@ from gridnet_contracts.ledger.store import (
     StoredTiles,
     log_size,
     open_places,
+    refuse_known,
     stored_keys,
     write_entries,
     write_rows,
@@ -159,13 +161,14 @@ class _Batch:
                 f"the last entry is of {last}; one of {self._time} can't follow it. Set the clock", expected=last, got=self._time
             )
 
-    def _look_ahead(self, actions: Sequence[object]) -> None:
+    def _look_ahead(self, actions: Sequence[Action]) -> None:
         """Looks up in bulk what the actions will ask for one by one."""
         names = [action.certificate for action in actions if isinstance(action, CertificateAction)]
         names += [name for action in actions if isinstance(action, Charge) for name in action.certificates]
         if names:
             self._state.know(self._lookup.rows(Certificate, sorted(set(names))))
             self._state.know(self._lookup.rows(Issuance, sorted({name.rpartition("/")[0] for name in names})))
+        self._state.balances.update(self._lookup.balances(sorted({place for action in actions for place in places_of(action)})))
 
     def _enter(self, order: Order, used: dict[str, tuple[int, str, bytes]]) -> Receipt:
         body = order.body()
@@ -187,7 +190,9 @@ class _Batch:
         return receipt
 
     def _write(self, leaves: list[bytes]) -> None:
+        changes = self._state.take_changes()
+        refuse_known(self._lookup, changes)
         open_places(self._connection, self._state.balances)
         write_entries(self._connection, self._made)
-        write_rows(self._connection, self._state.take_changes())
+        write_rows(self._connection, changes)
         write_tiles(self._connection, tiles.grow(StoredTiles(self._connection), self._size, leaves))

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, text
 
 from gridnet.errors import LedgerError, VerificationError
-from gridnet_contracts.ledger.canonical import canonical, parse_canonical
+from gridnet_contracts.ledger.canonical import canonical, read_canonical
 from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.errors import AlreadyThere
 from gridnet_contracts.ledger.rows import Device
@@ -83,7 +83,7 @@ def check_disclosures(state: State, disclosed: Iterable[Disclosure]) -> str:
     """Checks that each disclosure is what a pseudonym or hash stands for; gives a count. Raises `VerificationError`."""
     count = 0
     for disclosure in disclosed:
-        parse_canonical(disclosure.content)
+        read_canonical(disclosure.content)
         count += 1
         if disclosure.kind == PARTY:
             right = party_of(disclosure.salt, disclosure.content) == disclosure.subject

@@ -106,7 +106,7 @@ class Certificate:
     backing: str
     """For a storage certificate: the certificate that was cancelled for it."""
     chain: str
-    """Hash over its own name and its parent's hash (of an issuance: over the issuance)."""
+    """Hash over its name and its parent's hash; of one that is no split one's child, over its name, backing, evidence and entry."""
     entry: int
 
     @property

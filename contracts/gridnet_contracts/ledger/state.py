@@ -95,11 +95,11 @@ class State:
             self.rows[type(row)].setdefault(_KEY_OF[type(row)](row), row)
 
     def add(self, row: Row) -> None:
-        """A new row. Raises `AlreadyThere`."""
+        """A new row. Raises `AlreadyThere` for one that the state holds; for one that only the database holds, its writer does."""
         kind = type(row)
         key = _KEY_OF[kind](row)
-        if self.find(kind, key) is not None:
-            raise AlreadyThere(f"there is a {kind.__name__} {key} already")
+        if self.rows[kind].get(key) is not None:
+            raise already_there(kind, key)
         self.rows[kind][key] = self.changes.added[kind][key] = row
         if isinstance(row, Lot):
             self.lots(row.device)[row.lot] = row
@@ -152,6 +152,11 @@ class State:
         """What changed since the last call, which starts anew."""
         taken, self.changes = self.changes, Changes()
         return taken
+
+
+def already_there(kind: type[Row], key: Hashable) -> AlreadyThere:
+    """Why a second row of one key is refused."""
+    return AlreadyThere(f"there is a {kind.__name__} {key} already")
 
 
 def may_owe(account: str) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, upda
 from gridnet_contracts.ledger.entry import Entry
 from gridnet_contracts.ledger.rows import ROWS, Lot, Row
 from gridnet_contracts.ledger.schema import balances, entries, movements, table_of, tiles
-from gridnet_contracts.ledger.state import Changes, Place, R
+from gridnet_contracts.ledger.state import Changes, Place, R, State, already_there
 
 CHUNK = 2_000
 """Keys of one query: below every database's limit on parameters."""
@@ -34,9 +34,18 @@ class StoredRows:
         return [kind(*found) for chunk in chunks for found in self._connection.execute(select(table).where(key.in_(chunk)))]
 
     def balance(self, place: Place) -> int:
-        account, asset = place
-        found = self._connection.execute(select(balances.c.amount).where(balances.c.account == account, balances.c.asset == asset))
-        return found.scalar() or 0
+        return self.balances([place]).get(place, 0)
+
+    def balances(self, places: Sequence[Place]) -> dict[Place, int]:
+        """The balances of these places, 0 where there is none yet."""
+        columns = tuple_(balances.c.account, balances.c.asset)
+        chunks = (places[k : k + CHUNK] for k in range(0, len(places), CHUNK))
+        found = {
+            (account, asset): amount
+            for chunk in chunks
+            for account, asset, amount in self._connection.execute(select(balances).where(columns.in_(chunk)))
+        }
+        return dict.fromkeys(places, 0) | found
 
     def open_lots(self, device: str) -> list[Lot]:
         table = table_of(Lot)
@@ -90,16 +99,20 @@ def write_entries(connection: Connection, made: Sequence[Entry]) -> None:
         connection.execute(insert(movements), moved)
 
 
+def refuse_known(lookup: StoredRows, changes: Changes) -> None:
+    """Raises `AlreadyThere` where a new row's key is in the database; its constraints would refuse it with less to say."""
+    for kind, rows in changes.added.items():
+        for known in lookup.rows(kind, list(rows)):
+            raise already_there(kind, State.key_of(known))
+
+
 def open_places(connection: Connection, places: Iterable[Place]) -> None:
     """Balances of 0 for the accounts that have none yet."""
-    wanted = sorted(set(places))
-    chunks = (wanted[k : k + CHUNK] for k in range(0, len(wanted), CHUNK))
+    wanted = sorted(places)
     columns = tuple_(balances.c.account, balances.c.asset)
-    known = {
-        (account, asset)
-        for chunk in chunks
-        for account, asset in connection.execute(select(balances.c.account, balances.c.asset).where(columns.in_(chunk)))
-    }
+    chunks = (wanted[k : k + CHUNK] for k in range(0, len(wanted), CHUNK))
+    query = select(balances.c.account, balances.c.asset)
+    known = {(account, asset) for chunk in chunks for account, asset in connection.execute(query.where(columns.in_(chunk)))}
     missing = [{"account": place[0], "asset": place[1], "amount": 0} for place in wanted if place not in known]
     if missing:
         connection.execute(insert(balances), missing)

@@ -23,7 +23,6 @@ from gridnet_contracts.log.canonical import Malformed, from_base64, is_clean, to
 from gridnet_contracts.log.durable import sync_folder
 
 KEY_BYTES = 32
-SIGNATURE_BYTES = 64
 _PRIVATE = "PRIVATE+KEY+"
 
 
@@ -64,7 +63,7 @@ class VerifierKey:
         return key
 
     def verify(self, message: bytes, signature: bytes) -> bool:
-        """Whether `signature` (64 bytes) over `message` was made with the private half."""
+        """Whether `signature` over `message` was made with the private half; one that has not 64 bytes was not."""
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
         except InvalidSignature:

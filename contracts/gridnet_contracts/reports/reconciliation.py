@@ -220,8 +220,8 @@ def _months(sums: _Sums) -> Iterator[Month]:
 
 def _stored(sums: _Sums) -> Iterator[Stored]:
     issued: defaultdict[str, int] = defaultdict(int)
-    for device, _, from_storage, wh in sums.issued:
-        issued[device] += wh if from_storage else 0
+    for device, _, _, wh in sums.issued:
+        issued[device] += wh
     for device in sums.storages():
         for asset, given in ((CERTIFIED, issued[device]), (GREY, sums.discharged.get(device, (0, 0, 0))[1])):
             lots = sums.stored(device, asset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -14,6 +15,7 @@ QUARTER = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
 
 
+@lru_cache(4096)
 def moment(instant: str) -> datetime:
     """An instant of the ledger, e.g. `2018-06-01T10:15Z`, as a time in UTC."""
     return datetime.fromisoformat(instant)
@@ -81,14 +83,19 @@ class Interval(Action):
             raise ValueError("an interval of whole quarter-hours, start before end, within one clock hour")
         return self
 
-    def quarters(self) -> list[str]:
+    def quarters(self) -> tuple[str, ...]:
         """The starts of its quarter-hours."""
-        start, end = moment(self.start), moment(self.end)
-        return [instant(start + k * QUARTER) for k in range((end - start) // QUARTER)]
+        return _quarters(self.start, self.end)
 
     @property
     def minutes(self) -> int:
         return (moment(self.end) - moment(self.start)) // timedelta(minutes=1)
+
+
+@lru_cache(4096)
+def _quarters(start: str, end: str) -> tuple[str, ...]:
+    first = moment(start)
+    return tuple(instant(first + k * QUARTER) for k in range((moment(end) - first) // QUARTER))
 
 
 def _refusal(kind: str, error: ValidationError) -> MalformedAction | AmountOverflow | NotWholeNumber:

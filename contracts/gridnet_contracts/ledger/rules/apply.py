@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from gridnet_contracts.ledger.actions.base import Action
+from gridnet_contracts.ledger.actions.money import Move
 from gridnet_contracts.ledger.errors import NotFounded
 from gridnet_contracts.ledger.rules import certificates, facts, storage
-from gridnet_contracts.ledger.rules.context import Context
+from gridnet_contracts.ledger.rules.context import CERTIFIED, Context
+from gridnet_contracts.ledger.state import Place
 
 Rule = Callable[[Context, Any], None]
 
@@ -37,6 +39,19 @@ RULES: dict[str, Rule] = {
     "grid_factor": facts.grid_factor,
     "impact": facts.impact,
 }
+
+
+def places_of(action: Action) -> list[Place]:
+    """The balances that an action most often moves: worth looking up together, before a batch. Others are found as they are met."""
+    if isinstance(action, Move):
+        return [(account, leg[0]) for leg in action.legs for account in leg[1:3]]
+    fields = action.__dict__
+    parties = [fields[name] for name in ("owner", "to") if name in fields]
+    accounts = [f"owned/{party}" for party in parties]
+    accounts += [f"held/{fields['owner']}"] if fields.get("held") or action.kind == "release" else []
+    accounts += [f"source/{fields['device']}"] if action.kind == "issue" else []
+    accounts += [f"retired/{fields['beneficiary']}"] if action.kind == "claim" else []
+    return [(account, CERTIFIED) for account in accounts]
 
 
 def apply(context: Context, action: Action) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from gridnet_contracts.ledger.actions import certificates as actions
-from gridnet_contracts.ledger.canonical import digest
 from gridnet_contracts.ledger.errors import CertificateExpired, NotMatched, NotYetExpired, StatusChangeRefused, UnknownCertificate
 from gridnet_contracts.ledger.rows import Certificate, Device, Ending, Issuance
 from gridnet_contracts.ledger.rules.context import CERTIFIED, Context, own
@@ -89,7 +89,6 @@ def first_range(issuance: Issuance, span: tuple[int, int], owner: str, held: boo
     """A certificate that is not a split one's child."""
     lo, hi = span
     name = f"{issuance.issuance}/{lo}-{hi}"
-    fields = {key: getattr(issuance, key) for key in issuance.__slots__}
     return Certificate(
         certificate=name,
         issuance=issuance.issuance,
@@ -100,9 +99,14 @@ def first_range(issuance: Issuance, span: tuple[int, int], owner: str, held: boo
         beneficiary="",
         parent="",
         backing=backing,
-        chain=digest({"certificate": name, "backing": backing, "issuance": fields}),
+        chain=chained(name, backing, issuance.evidence, str(issuance.entry)),
         entry=issuance.entry,
     )
+
+
+def chained(*links: str) -> str:
+    """SHA-256 over a certificate's name and what it comes from, a line each, in hexadecimal."""
+    return hashlib.sha256("\n".join(links).encode()).hexdigest()
 
 
 def owned(context: Context, action: actions.CertificateAction, status: str) -> Certificate:
@@ -171,7 +175,7 @@ def split(context: Context, action: actions.Split) -> None:
     context.state.change(replace(parent, status="split"))
     for lo, hi in ((parent.lo, cut), (cut, parent.hi)):
         name = f"{parent.issuance}/{lo}-{hi}"
-        chain = digest({"certificate": name, "parent": parent.chain})
+        chain = chained(name, parent.chain)
         context.state.add(
             replace(parent, certificate=name, lo=lo, hi=hi, parent=parent.certificate, chain=chain, entry=context.entry)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gridnet_contracts.ledger.errors import UnknownDevice, WrongOwner
@@ -49,7 +50,7 @@ class Context:
         own(f"device {name}", device.owner, owner)
         return device
 
-    def once(self, device: str, role: str, quarters: list[str]) -> None:
+    def once(self, device: str, role: str, quarters: Iterable[str]) -> None:
         """Marks quarter-hours as recorded. Raises `AlreadyThere` for one that is."""
         for quarter in quarters:
             self.state.add(DeviceQuarter(device, role, quarter, self.entry))
