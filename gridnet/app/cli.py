@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     _add_bench(commands.add_parser("bench", help="compare policies on held-out weeks, or measure speed or forecasts"))
     _add_import(commands.add_parser("import", help="turn another project's published task into a scenario folder"))
     _add_train(commands.add_parser("train", help="train a policy with stable-baselines3"))
-    add_ledger(commands.add_parser("ledger", help="the credit ledger: found, status, export, replay, prove"))
+    add_ledger(commands.add_parser("ledger", help="the credit ledger: found, status, export, replay, prove, report"))
     add_audit(commands.add_parser("audit", help="verify a proof, an export or a whole ledger, offline"))
     return top
 
@@ -58,12 +58,18 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--report", metavar="DIR", help="write an HTML page with plots")
     instead = bench.add_mutually_exclusive_group()
     instead.add_argument("--speed", action="store_true", help="measure power flow, environment and learning speed instead")
+    instead.add_argument(
+        "--ledger", action="store_true", help="measure the credit ledger: settling, proofs, replay, export, instead"
+    )
     instead.add_argument("--forecasts", action="store_true", help="compare the methods of forecasting load and PV instead")
     instead.add_argument(
         "--arbitrage", action="store_true", help="score price arbitrage by day, perfect prices and last week's, instead"
     )
     instead.add_argument(
         "--forecast-errors", metavar="N,N,..", help="compare policies on forecasts that are wrong by N %% of the mean, 24 h ahead"
+    )
+    bench.add_argument(
+        "--entries", type=int, default=1_000_000, help="certificates of the ledger that --ledger measures (1,000,000)"
     )
     bench.set_defaults(command=_bench)
 
@@ -116,6 +122,10 @@ def _bench(arguments: argparse.Namespace) -> None:
         from gridnet.app.bench.speed import bench_speed
 
         bench_speed(arguments, _say)
+    elif arguments.ledger:
+        from gridnet.app.bench.ledger import bench_ledger
+
+        bench_ledger(arguments, _say)
     elif arguments.forecasts:
         from gridnet.app.bench.forecasts import bench_forecasts
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 
-from gridnet.app.outputs import file_faults, folder_faults, write_bytes
+from gridnet.app.outputs import STANDARD_OUTPUT, file_faults, folder_faults, write_bytes, write_json
 from gridnet.errors import Fault, InputError, VerificationError
 from gridnet_contracts.audit.projection import compare
 from gridnet_contracts.ledger.actions.registry import Found
@@ -20,6 +21,10 @@ from gridnet_contracts.ledger.store import StoredRows, log_size, stored_rows
 from gridnet_contracts.ledger.stored import stored_balances
 from gridnet_contracts.log.checkpoint import Checkpoint
 from gridnet_contracts.log.note import Note
+from gridnet_contracts.reports.consumer import Scope, consumer_report
+from gridnet_contracts.reports.reconciliation import reconcile
+
+CONSUMER = {"consumer": "consumer", "zone": "zone", "from": "start", "until": "end"}
 
 
 def found_ledger(arguments: argparse.Namespace) -> None:
@@ -83,6 +88,37 @@ def prove_entry(arguments: argparse.Namespace) -> None:
     print(f"proof of entry {entry} in {arguments.out}")
 
 
+def report(arguments: argparse.Namespace) -> None:
+    """A consumer's hours, or the reconciliation of the whole ledger; exit code 1 where it does not come out even."""
+    faults = file_faults("--json", arguments.json)
+    given = {f"--{name}": getattr(arguments, key) for name, key in CONSUMER.items()}
+    if any(given.values()):
+        faults += [
+            Fault(option, "nothing", "a value: a consumer's report needs all four") for option, value in given.items() if not value
+        ]
+    _refuse(faults)
+    database = Database.reading(arguments.db)
+    if arguments.consumer is not None:
+        scope = Scope(arguments.consumer, arguments.zone, _time("--from", arguments.start), _time("--until", arguments.end))
+        hours = consumer_report(database, scope)
+        content, text, even = hours.as_json(), f"{hours.table()}\n\n{hours.hour_table()}", True
+    else:
+        reconciled = reconcile(database)
+        content, text, even = reconciled.as_json(), reconciled.table(), reconciled.balanced
+    write_json(content, arguments.json)
+    if arguments.json != STANDARD_OUTPUT:
+        print(text)
+    if not even:
+        raise VerificationError("the ledger does not come out even: see the faults above, and run gridnet audit verify")
+
+
+def _time(option: str, text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError("can't report:", [Fault(option, repr(text), "a time such as 2018-06-01T00:00Z")]) from error
+
+
 def _refuse(faults: list[Fault]) -> None:
     if faults:
-        raise InputError("can't write:", faults)
+        raise InputError("can't do that:", faults)

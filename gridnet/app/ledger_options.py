@@ -49,7 +49,14 @@ def add_ledger(ledger: argparse.ArgumentParser) -> None:
     proving.add_argument("what", metavar="ENTRY", help="the entry's number, or a certificate's name for the entry that made it")
     proving.add_argument("--out", metavar="FILE", required=True, help="the proof, e.g. entry.tlog-proof")
     proving.set_defaults(command=later("gridnet.app.ledger", "prove_entry"))
-    for command in (founding, status, exporting, replaying, proving):
+    reporting = commands.add_parser("report", help="reconcile all Wh by device and month, or report on a consumer's hours")
+    reporting.add_argument("--consumer", metavar="PARTY", help="whose consumption; with --zone, --from and --until")
+    reporting.add_argument("--zone", help="whose grid factors count for the consumer")
+    reporting.add_argument("--from", metavar="TIME", dest="start", help="full hour, e.g. 2018-06-01T00:00Z")
+    reporting.add_argument("--until", metavar="TIME", dest="end", help="full hour, not included")
+    reporting.add_argument("--json", metavar="FILE", help="write the report as JSON; - prints it in place of the table")
+    reporting.set_defaults(command=later("gridnet.app.ledger", "report"))
+    for command in (founding, status, exporting, replaying, proving, reporting):
         command.add_argument("--db", metavar="URL", required=True, help="sqlite:///FILE or postgresql://USER@HOST/NAME")
 
 

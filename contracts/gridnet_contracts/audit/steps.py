@@ -9,6 +9,8 @@ from gridnet.errors import GridnetError
 
 Check = Callable[[], str]
 """Gives what it found in order; raises a `GridnetError` that says what is not."""
+UNREADABLE = (OSError, ValueError, LookupError, RecursionError)
+"""What reading goes wrong with where evidence was made to mislead or can't be read: nothing is proven then either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +33,7 @@ def run(steps: Iterable[tuple[str, Check]]) -> Iterator[Outcome]:
             yield Outcome(number, title, passed=True, finding=check())
         except GridnetError as error:
             yield Outcome(number, title, passed=False, finding=str(error))
+            return
+        except UNREADABLE as error:
+            yield Outcome(number, title, passed=False, finding=f"can't be made sense of: {error or type(error).__name__}")
             return

@@ -83,6 +83,7 @@ class Database:
             return MigrationContext.configure(connection).get_current_revision()
 
     def close(self) -> None:
+        """Lets go of its connections."""
         self.engine.dispose()
 
 

@@ -16,12 +16,12 @@ from gridnet_contracts.ledger.actions.registry import Found
 from gridnet_contracts.ledger.actions.storage import Charge
 from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.entry import Entry, Order, body_hash, check_key, make_entry, stamp
-from gridnet_contracts.ledger.errors import DatabaseRefused, ForkRefused, KeyReused
+from gridnet_contracts.ledger.errors import DatabaseRefused, ForkRefused, KeyReused, MalformedAction
 from gridnet_contracts.ledger.rows import Certificate, Issuance
 from gridnet_contracts.ledger.rules.apply import apply, places_of
 from gridnet_contracts.ledger.rules.context import Context
 from gridnet_contracts.ledger.schema import entries
-from gridnet_contracts.ledger.seal import Seal, store_checkpoint, stored_checkpoint
+from gridnet_contracts.ledger.seal import Seal, signed_at, store_checkpoint, stored_checkpoint
 from gridnet_contracts.ledger.state import State
 from gridnet_contracts.ledger.store import (
     StoredRows,
@@ -36,7 +36,6 @@ from gridnet_contracts.ledger.store import (
 )
 from gridnet_contracts.ledger.witnessing import WitnessService, witnessed
 from gridnet_contracts.log import tiles
-from gridnet_contracts.log.checkpoint import verify
 from gridnet_contracts.log.merkle import leaf_hash
 from gridnet_contracts.log.proof import TlogProof
 
@@ -60,15 +59,17 @@ class Ledger:
         self.witnesses = tuple(witnesses)
 
     @classmethod
-    def found(cls, url: str, seal: Seal, first: Found, witnesses: Sequence[WitnessService] = ()) -> Self:
-        """A new ledger in an empty database, or the one that is there if it was founded with the same words.
+    def found(
+        cls, url: str, seal: Seal, first: Found, time: datetime | None = None, witnesses: Sequence[WitnessService] = ()
+    ) -> Self:
+        """A new ledger in an empty database, or the one that is there if it was founded with the same words. `time` as in `commit`.
         Raises `LedgerError`, `InputError`."""
         if first.origin != seal.origin:
             raise ForkRefused(f"the key signs for {seal.origin!r}, the ledger to be founded is {first.origin!r}")
         database = Database(url)
         database.migrate()
         ledger = cls(database, seal, witnesses)
-        ledger.commit([Order("found", first)])
+        ledger.commit([Order("found", first)], time)
         return ledger
 
     @classmethod
@@ -81,6 +82,7 @@ class Ledger:
         return cls(database, seal, witnesses)
 
     def close(self) -> None:
+        """Lets go of the database."""
         self.database.close()
 
     def commit(self, orders: Sequence[Order], time: datetime | None = None) -> list[Receipt]:
@@ -89,9 +91,11 @@ class Ledger:
         `time` (UTC; now) is the entries' time, and not before the last entry's. An order whose key was used for the same body gives
         its first receipt again. Raises the `LedgerError` that names the first order that can't be done: then none was.
         """
+        if time is not None and time.tzinfo is None:
+            raise MalformedAction(f"the time of an entry needs its zone, got {time}")
         at = stamp(datetime.now(UTC) if time is None else time.astimezone(UTC))
         with self.database.write() as connection:
-            self.seal.check(connection)
+            self.seal.check(connection, self.seal.last()[1])
             receipts = _Batch(connection, at).enter(orders)
         self.publish()
         return receipts
@@ -99,16 +103,12 @@ class Ledger:
     def publish(self) -> bytes:
         """Signs the head of the log if it is not signed yet, and has witnesses cosign it; gives the newest signed checkpoint.
         Raises `ForkRefused`."""
+        size, note = self.seal.sign(self.database)
         with self.database.read() as connection:
-            known = stored_checkpoint(connection)
-            size = log_size(connection)
-            if known is not None and verify(known, self.seal.origin, [self.seal.key.verifier]).size == size:
+            known = signed_at(connection, size)
+            if known is not None:
                 return known
-            note = self.seal.sign(connection)
-            if note is not None:
-                note = witnessed(note, StoredTiles(connection), self.witnesses)
-        if note is None:
-            return self.publish()  # a later head was signed by another process: read again what it covers
+            note = witnessed(note, StoredTiles(connection), self.witnesses)
         with self.database.write() as connection:
             store_checkpoint(connection, size, note)
         return note

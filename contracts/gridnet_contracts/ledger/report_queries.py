@@ -74,7 +74,9 @@ def claimed_wh(connection: Connection, beneficiary: str, span: Span) -> Iterator
     By factor rather than times factor: a product of two large numbers would pass what a database holds.
     """
     one, made = table_of(Certificate), table_of(Issuance)
-    groups = (func.substr(made.c.start, 1, 13), made.c.disclosure, made.c.emissions_mg_per_kwh)
+    # What was consumed behind the meter is in no metered load: counting it would cover other energy with it.
+    counts = case((made.c.dissemination == "self-consumed", 0), else_=made.c.disclosure)
+    groups = (func.substr(made.c.start, 1, 13), counts, made.c.emissions_mg_per_kwh)
     query = (
         select(*groups, func.sum(one.c.hi - one.c.lo))
         .join_from(one, made, one.c.issuance == made.c.issuance)

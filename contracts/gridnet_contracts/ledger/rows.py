@@ -28,6 +28,8 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
+    """An asset that may be moved freely."""
+
     KEY: ClassVar = ("asset",)
     MUTABLE: ClassVar = ()
     asset: str
@@ -36,6 +38,8 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class Device:
+    """A device that was registered."""
+
     KEY: ClassVar = ("device",)
     MUTABLE: ClassVar = ("efficiency_ppm",)
     device: str
@@ -111,6 +115,7 @@ class Certificate:
 
     @property
     def wh(self) -> int:
+        """Its quantity."""
         return self.hi - self.lo
 
 
@@ -159,7 +164,7 @@ class Lot:
     """Order in which lots are drawn, per device."""
     scr: str
     start: str
-    """Of the charging: no discharge that ended before draws from it."""
+    """Of the charging: only a discharge that begins later draws from it."""
     asset: str
     certificate: str
     charged_wh: int
@@ -187,6 +192,8 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
+    """A storage device's efficiency as it was measured."""
+
     KEY: ClassVar = ("device", "entry")
     MUTABLE: ClassVar = ()
     device: str
@@ -200,6 +207,8 @@ class Efficiency:
 
 @dataclass(frozen=True, slots=True)
 class Consumption:
+    """What a consumer drew in an interval."""
+
     KEY: ClassVar = ("consumer", "start")
     MUTABLE: ClassVar = ()
     consumer: str
@@ -212,6 +221,8 @@ class Consumption:
 
 @dataclass(frozen=True, slots=True)
 class Factor:
+    """Emissions and carbon-free share of the grid's energy in an interval."""
+
     KEY: ClassVar = ("zone", "start")
     MUTABLE: ClassVar = ()
     zone: str

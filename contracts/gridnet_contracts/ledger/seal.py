@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
+from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.errors import ForkRefused
 from gridnet_contracts.ledger.schema import checkpoints
 from gridnet_contracts.ledger.store import StoredTiles, log_size
@@ -16,6 +17,7 @@ from gridnet_contracts.log.guard import FileGuard, Guard
 from gridnet_contracts.log.keys import SignerKey
 
 RETRIES = 1000
+"""Another writer signed in between, so many times in a row: more than there can be waiting."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,18 @@ class Seal:
 
     @property
     def origin(self) -> str:
+        """Name of the log."""
         return self.key.name
 
-    def last(self) -> Checkpoint | None:
-        """The last checkpoint signed, None before the first."""
+    def last(self) -> tuple[bytes | None, Checkpoint | None]:
+        """The last checkpoint signed, as it was signed and as it reads; None before the first."""
         raw = self.guard.read()
-        return None if raw is None else verify(raw, self.origin, [self.key.verifier])
+        return raw, None if raw is None else verify(raw, self.origin, [self.key.verifier])
 
-    def check(self, connection: Connection) -> None:
-        """Raises `ForkRefused` unless the database continues the last checkpoint signed."""
-        last, size = self.last(), log_size(connection)
+    def check(self, connection: Connection, last: Checkpoint | None) -> None:
+        """Raises `ForkRefused` unless the database continues `last`, the last checkpoint signed. On one and the same database it
+        always does if `last` was read before the transaction began, or within one that no other writer overlaps."""
+        size = log_size(connection)
         if last is None:
             if connection.execute(select(checkpoints.c.size)).first() is not None:
                 raise ForkRefused(
@@ -66,22 +70,20 @@ class Seal:
                 f"the database's first {last.size} entries are not those that were signed: another copy went on", step=last.size
             )
 
-    def sign(self, connection: Connection) -> bytes | None:
-        """Moves the guard on to the database's head and gives the signed checkpoint; None where a later one was signed meanwhile.
-        Raises `ForkRefused`."""
-        size = log_size(connection)
-        head = Checkpoint(self.origin, size, tiles.root(StoredTiles(connection), size))
+    def sign(self, database: Database) -> tuple[int, bytes]:
+        """The signed checkpoint over all entries, and their number: the guard's if it has it, else a new one that the guard was
+        moved on to. Raises `ForkRefused`."""
         for _ in range(RETRIES):
-            raw = self.guard.read()
-            last = None if raw is None else verify(raw, self.origin, [self.key.verifier])
-            if last is not None and last.size > size:
-                return None
-            self.check(connection)
-            if last is not None and last.size == size:
-                return raw
+            raw, last = self.last()
+            with database.read() as connection:
+                self.check(connection, last)
+                size = log_size(connection)
+                if raw is not None and last is not None and last.size == size:
+                    return size, raw
+                head = Checkpoint(self.origin, size, tiles.root(StoredTiles(connection), size))
             note = sign(head, self.key)
             if self.guard.swap(raw, note):
-                return note
+                return size, note
         raise ForkRefused("the guard changed without end while a checkpoint was to be signed: somebody else signs for this log")
 
 
@@ -90,7 +92,12 @@ def stored_checkpoint(connection: Connection) -> bytes | None:
     return connection.execute(select(checkpoints.c.note).order_by(checkpoints.c.size.desc())).scalar()
 
 
+def signed_at(connection: Connection, size: int) -> bytes | None:
+    """The signed checkpoint over `size` entries that the database keeps."""
+    return connection.execute(select(checkpoints.c.note).where(checkpoints.c.size == size)).scalar()
+
+
 def store_checkpoint(connection: Connection, size: int, note: bytes) -> None:
     """Keeps a signed checkpoint, once."""
-    if connection.execute(select(checkpoints.c.size).where(checkpoints.c.size == size)).first() is None:
+    if signed_at(connection, size) is None:
         connection.execute(insert(checkpoints), [{"size": size, "note": note}])

@@ -29,21 +29,32 @@ _KEY_OF: dict[type[Row], Callable[[Row], Hashable]] = {kind: attrgetter(*kind.KE
 class Lookup(Protocol):
     """Where a partial state finds what it does not hold yet."""
 
-    def row(self, kind: type[R], key: Hashable) -> R | None: ...
-    def balance(self, place: Place) -> int: ...
-    def open_lots(self, device: str) -> list[Lot]: ...
+    def row(self, kind: type[R], key: Hashable) -> R | None:
+        """The row with this key, or None."""
+        ...  # pragma: no cover
+
+    def balance(self, place: Place) -> int:
+        """What an account holds of an asset."""
+        ...  # pragma: no cover
+
+    def open_lots(self, device: str) -> list[Lot]:
+        """A device's lots that hold something, in the order in which they are drawn."""
+        ...  # pragma: no cover
 
 
 class Nothing:
     """The lookup of a whole state: what it does not hold does not exist."""
 
     def row(self, kind: type[R], key: Hashable) -> R | None:
+        """The row with this key, or None."""
         return None
 
     def balance(self, place: Place) -> int:
+        """What an account holds of an asset."""
         return 0
 
     def open_lots(self, device: str) -> list[Lot]:
+        """A device's lots that hold something, in the order in which they are drawn."""
         return []
 
 
@@ -127,6 +138,7 @@ class State:
         return self._lots[device]
 
     def balance(self, account: str, asset: str) -> int:
+        """What an account holds of an asset."""
         place = (account, asset)
         if place not in self.balances:
             self.balances[place] = self._lookup.balance(place)

@@ -23,6 +23,7 @@ class StoredRows:
         self._connection = connection
 
     def row(self, kind: type[R], key: Hashable) -> R | None:
+        """The row with this key, or None."""
         return next(iter(self.rows(kind, [key])), None)
 
     def rows(self, kind: type[R], keys: Sequence[Hashable]) -> list[R]:
@@ -34,6 +35,7 @@ class StoredRows:
         return [kind(*found) for chunk in chunks for found in self._connection.execute(select(table).where(key.in_(chunk)))]
 
     def balance(self, place: Place) -> int:
+        """The balance of a place, 0 where there is none yet."""
         return self.balances([place]).get(place, 0)
 
     def balances(self, places: Sequence[Place]) -> dict[Place, int]:
@@ -48,6 +50,7 @@ class StoredRows:
         return dict.fromkeys(places, 0) | found
 
     def open_lots(self, device: str) -> list[Lot]:
+        """A device's lots that hold something, in the order in which they are drawn."""
         table = table_of(Lot)
         query = select(table).where(table.c.device == device, table.c.remaining_wh > 0).order_by(table.c.rank)
         return [Lot(*found) for found in self._connection.execute(query)]
@@ -60,6 +63,7 @@ class StoredTiles:
         self._connection = connection
 
     def read(self, level: int, index: int) -> bytes:
+        """The hashes that a tile holds so far."""
         query = select(tiles.c.hashes).where(tiles.c.level == level, tiles.c.number == index)
         return self._connection.execute(query).scalar() or b""
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Row, Select, select, text
+from sqlalchemy.exc import DBAPIError
 
+from gridnet.errors import VerificationError
 from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.schema import balances, checkpoints, disclosures, entries, movements, tiles
 from gridnet_contracts.ledger.state import Movement, Place
@@ -58,6 +62,7 @@ def stored_movements(connection: Connection) -> Iterator[tuple[int, list[Movemen
 
 
 def stored_balances(connection: Connection) -> Iterator[tuple[Place, int]]:
+    """(account and asset, amount)."""
     for found in _stream(connection, select(balances)):
         yield (found.account, found.asset), found.amount
 
@@ -74,12 +79,23 @@ def stored_checkpoints(connection: Connection) -> list[tuple[int, bytes]]:
 
 
 def stored_disclosures(connection: Connection) -> Iterator[Disclosure]:
+    """By subject."""
     for found in _stream(connection, select(disclosures).order_by(disclosures.c.subject)):
         yield Disclosure(*list(found))
 
 
 def _stream(connection: Connection, query: Select[Any]) -> Iterator[Row[Any]]:
     yield from connection.execution_options(yield_per=CHUNK).execute(query)
+
+
+@contextmanager
+def as_evidence() -> Iterator[None]:
+    """Turns what the database says where it can't be read into a `VerificationError`: an auditor has then nothing to go by."""
+    try:
+        yield
+    except (DBAPIError, UnicodeDecodeError) as error:  # the latter: sqlite3 quotes damaged bytes in a message and can't decode it
+        reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+        raise VerificationError(f"the database can't be read: {reason}") from error
 
 
 def damage(connection: Connection) -> str | None:
@@ -94,18 +110,20 @@ def damage(connection: Connection) -> str | None:
 
 
 def definitions(connection: Connection) -> frozenset[tuple[str, ...]]:
-    """Tables, indexes, views, constraints and triggers, each as the database states it."""
+    """Tables, indexes, views, constraints and triggers that act, and the tables' version, each as the database states it."""
+    versions = {("version", str(version)) for version in MigrationContext.configure(connection).get_current_heads()}
     if connection.dialect.name == "sqlite":
         query = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'"
     else:
         query = """
-            SELECT 'trigger', tgname, tgrelid::regclass::text, tgenabled::text || pg_get_triggerdef(oid) FROM pg_trigger
-            WHERE NOT tgisinternal
+            SELECT 'trigger', tgname, tgrelid::regclass::text, pg_get_triggerdef(oid) FROM pg_trigger
+            WHERE NOT tgisinternal AND tgenabled = 'O'
+            UNION ALL SELECT 'table', tablename, tablename, '' FROM pg_tables WHERE schemaname = current_schema()
             UNION ALL SELECT 'constraint', conname, conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint
             WHERE conrelid <> 0 AND connamespace = current_schema()::regnamespace
             UNION ALL SELECT 'function', proname, '', prosrc FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
             UNION ALL SELECT 'view', viewname, '', definition FROM pg_views WHERE schemaname = current_schema()"""
-    return frozenset(tuple(map(str, row)) for row in connection.execute(text(query)))
+    return frozenset(tuple(map(str, row)) for row in connection.execute(text(query))) | versions
 
 
 @cache

@@ -54,6 +54,7 @@ class Scope:
 
     @property
     def span(self) -> ask.Span:
+        """The period as the ledger writes instants."""
         return instant(self.start), instant(self.end)
 
 
@@ -87,6 +88,7 @@ class Hour:
 
     @property
     def matched_wh(self) -> int:
+        """Never more than the load."""
         return min(self.load_wh, self.claimed_wh)
 
     @property
@@ -96,6 +98,7 @@ class Hour:
 
     @property
     def unmatched_wh(self) -> int:
+        """Drawn, and not claimed."""
         return self.load_wh - self.matched_wh
 
     @property
@@ -111,10 +114,12 @@ class Hour:
 
     @property
     def location_ug(self) -> int | None:
+        """Emissions of the load at the grid's average; None without a grid factor."""
         return None if self.factor is None else self.load_wh * self.factor.emissions_mg_per_kwh
 
     @property
     def market_ug(self) -> int | None:
+        """Emissions of the matched energy, and of the rest at the residual factor; None without a grid factor."""
         return None if self.factor is None else self.matched_ug + self.unmatched_wh * self.factor.residual_mg_per_kwh
 
 
@@ -140,18 +145,22 @@ class ConsumerReport:
 
     @cached_property
     def load_wh(self) -> int:
+        """Drawn in the period."""
         return sum(hour.load_wh for hour in self.hours)
 
     @cached_property
     def claimed_wh(self) -> int:
+        """Claimed for disclosure in the period."""
         return sum(hour.claimed_wh for hour in self.hours)
 
     @cached_property
     def matched_wh(self) -> int:
+        """The sum of what each hour matched."""
         return sum(hour.matched_wh for hour in self.hours)
 
     @property
     def surplus_wh(self) -> int:
+        """Claimed beyond the load of its hour: never counted."""
         return self.claimed_wh - self.matched_wh
 
     @property
@@ -218,7 +227,7 @@ class ConsumerReport:
         ]
         lines = [f"{self.scope.consumer}, grid zone {self.scope.zone}, from {start} until {end}", aligned(rows)]
         if self.missing:
-            lines.append(f"not stated: the grid factor of {len(self.missing)} hours with load is missing")
+            lines.append(f"not stated, since hours with load have no grid factor: {len(self.missing)}")
             lines.extend(f"  from {first} until {last}" for first, last in _runs(self.missing))
         return "\n".join([*lines, f"{CERTIFICATES}, claimed for this consumer; {RULE}"])
 

@@ -98,6 +98,7 @@ class Reconciliation:
 
     @property
     def balanced(self) -> bool:
+        """Whether there is no fault."""
         return not self.faults
 
     @cached_property
@@ -124,7 +125,7 @@ class Reconciliation:
         names = ("issued", *STATUSES, "difference")
         rows = [["device", "month", *(name.replace("_", " ") for name in names)]]
         rows += [[m.device, m.month, *(kwh(getattr(m, name)) for name in names)] for m in (*self.months, self.total)]
-        parts = [f"{CERTIFICATES}s, in kWh", aligned(rows)]
+        parts = [f"energy in kWh, by {CERTIFICATES}", aligned(rows)]
         if self.stored:
             rows = [["storage", "energy", "charged", "discharged", "loss", "remaining", "difference"]]
             for s in self.stored:
@@ -132,7 +133,7 @@ class Reconciliation:
                 rows.append([s.device, _COLOURS[s.asset], *map(kwh, energy)])
             parts += [aligned(rows), f"discharged without a charge behind it, not certified: {kwh(self.unbacked_wh)} kWh"]
         if self.savings:
-            rows = [["community", "baseline", "from", "until", "saved g CO2e", "of which risen"]]
+            rows = [["community", "baseline", "from", "until", "saved g CO2e", "of it below 0"]]
             rows += [[s.community, s.baseline, s.start, s.end, f"{s.saved_g:+}", str(s.risen_g)] for s in self.savings]
             parts.append(aligned(rows))
         if self.faults:

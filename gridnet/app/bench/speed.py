@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 
 import gymnasium
@@ -14,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet import simulate
+from gridnet.app.bench.figures import Figure, figure_table, median_s
 from gridnet.app.bench.solver_speed import time_control, time_learned, time_plan
-from gridnet.app.bench.table import aligned
 from gridnet.app.outputs import STANDARD_OUTPUT, file_faults, write_json
 from gridnet.case import Case, load_case
 from gridnet.dispatch import idle
@@ -31,21 +28,6 @@ _BATCH = 256
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One measured figure. `ratio` compares with the reference of its kind in the same run; `target` is what we aim for."""
-
-    name: str
-    value: float
-    unit: str
-    target: str = ""
-    ratio: float | None = None
-
-    def as_json(self) -> dict[str, object]:
-        """Plain values, rounded to four digits."""
-        return {key: float(f"{part:.4g}") if isinstance(part, float) else part for key, part in asdict(self).items()}
-
-
 def bench_speed(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     """Measures and shows: progress goes to `say`, the table to standard output. Raises `InputError` before anything is run."""
     faults = file_faults("--json", arguments.json)
@@ -54,7 +36,7 @@ def bench_speed(arguments: argparse.Namespace, say: Callable[[str], None]) -> No
     figures = measure(say)
     write_json({"speed": [figure.as_json() for figure in figures]}, arguments.json)
     if arguments.json != STANDARD_OUTPUT:
-        print(speed_table(figures))
+        print(figure_table(figures))
 
 
 def measure(say: Callable[[str], None]) -> list[Figure]:
@@ -73,25 +55,6 @@ def measure(say: Callable[[str], None]) -> list[Figure]:
     return figures
 
 
-def speed_table(figures: list[Figure]) -> str:
-    """The figures as a table."""
-    rows = [["measure", "value", "unit", "target", "against reference"]]
-    for one in figures:
-        ratio = "" if one.ratio is None else f"{one.ratio:,.0f} x" if one.ratio >= 10 else f"{one.ratio:.2f} x"
-        rows.append([one.name, f"{one.value:,.4g}" if one.value < 1e4 else f"{one.value:,.0f}", one.unit, one.target, ratio])
-    return aligned(rows)
-
-
-def _median_s(work: Callable[[], object], repeats: int) -> float:
-    work()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
-
-
 def _points(case: Case, count: int) -> tuple[Floats, Floats]:
     rng = np.random.default_rng(0)
     shape = (count, case.params.buses)
@@ -102,10 +65,10 @@ def _power_flow() -> list[Figure]:
     case = load_case("semiurb4")
     p_kw, q_kvar = _points(case, 4096)
     # One call solves three points and builds the network once: the build is measured alone and taken off.
-    build = _median_s(lambda: reference_flow(case.scenario, p_kw[:0], q_kvar[:0]), 3)
-    reference = (_median_s(lambda: reference_flow(case.scenario, p_kw[:3], q_kvar[:3]), 3) - build) / 3
-    single = _median_s(lambda: case.power_flow.solve(p_kw[0], q_kvar[0]), 5000)
-    batched = _median_s(lambda: case.power_flow.solve(p_kw, q_kvar), 20) / len(p_kw)
+    build = median_s(lambda: reference_flow(case.scenario, p_kw[:0], q_kvar[:0]), 3)
+    reference = (median_s(lambda: reference_flow(case.scenario, p_kw[:3], q_kvar[:3]), 3) - build) / 3
+    single = median_s(lambda: case.power_flow.solve(p_kw[0], q_kvar[0]), 5000)
+    batched = median_s(lambda: case.power_flow.solve(p_kw, q_kvar), 20) / len(p_kw)
     return [
         Figure("pandapower.runpp, 44 buses (reference)", reference * 1e6, "us"),
         Figure("power flow, one point, 44 buses", single * 1e6, "us", "<= 10", reference / single),
@@ -121,7 +84,7 @@ def _years() -> list[Figure]:
         soc = np.full((steps, case.fleet.batteries), case.scenario.battery.soc_start)
         state = simulate.State(np.arange(steps), soc)
         asked = idle(steps, case.fleet.batteries, case.fleet.devices)
-        year = _median_s(partial(simulate.step, state, asked, case.params), 5)
+        year = median_s(partial(simulate.step, state, asked, case.params), 5)
         figures.append(Figure(f"{steps} steps of {case.scenario.name}, {case.params.buses} buses", year, "s", target))
     return figures
 
@@ -145,7 +108,7 @@ def _environments() -> list[Figure]:
         for action in batch_actions:
             batched.step(action)
 
-    alone, together = _median_s(one_day, 20) / 96, _median_s(one_batched_day, 10) / (96 * _BATCH)
+    alone, together = median_s(one_day, 20) / 96, median_s(one_batched_day, 10) / (96 * _BATCH)
     return [
         Figure("environment steps, gymnasium.make, semiurb4", 1 / alone, "1/s", ">= 5,000"),
         Figure("environment steps, batch of 256, semiurb4", 1 / together, "1/s", ">= 100,000", alone / together),

@@ -34,8 +34,10 @@ class Recipe(BaseModel):
     pretrain_rate: float = 1e-3
     pretrain_lessons: int = Field(330_000, ge=1)
     """Situations that the regression draws its batches from, all feeders together."""
+    reward: Literal["regret", "saving"] = "regret"
+    """What PPO is told of a step: what it loses against perfect foresight, or what the account says it saves and nothing more."""
     gamma: float = 0.97
-    """Low, because the reward is the regret against perfect foresight, which tells each step's loss at once."""
+    """Low, because the regret against perfect foresight tells each step's loss at once."""
     gae_lambda: float = 0.95
     clip: float = 0.2
     entropy: float = 0.0

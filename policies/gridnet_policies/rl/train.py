@@ -52,7 +52,7 @@ def train(recipe: Recipe, out: Path, report: Callable[[Progress], None], resume:
     with threadpool_limits(1):
         known = make_lessons(recipe)
         options = Options(action="value", shield=True, days=recipe.days, random_soc=True)
-        potentials = [_regret_potential(teacher) for teacher in known.teachers]
+        potentials = [_regret_potential(teacher) for teacher in known.teachers] if recipe.reward == "regret" else None
         env = DispatchVecEnv(known.lessons, options, recipe.batch, recipe.seed, potentials)
         learner = make_learner(recipe, env)
         keeper = Keeper(recipe, known.cases, out, report)

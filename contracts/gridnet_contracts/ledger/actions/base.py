@@ -89,6 +89,7 @@ class Interval(Action):
 
     @property
     def minutes(self) -> int:
+        """How long it is."""
         return (moment(self.end) - moment(self.start)) // timedelta(minutes=1)
 
 

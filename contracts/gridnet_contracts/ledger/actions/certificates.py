@@ -63,6 +63,8 @@ class Withdraw(CertificateAction):
 
 
 class Transfer(CertificateAction):
+    """To another owner."""
+
     kind = "transfer"
     to: Party
 
@@ -97,6 +99,8 @@ class Lock(CertificateAction):
 
 
 class Unlock(CertificateAction):
+    """Ends a lock: active again."""
+
     kind = "unlock"
 
 
@@ -108,6 +112,8 @@ class Reserve(CertificateAction):
 
 
 class Unreserve(CertificateAction):
+    """Takes a promise back: active again."""
+
     kind = "unreserve"
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from gridnet_contracts.ledger.actions.base import Amount, Digest, Emissions, Grams, Interval, Name, Party, Share, Words
+from pydantic import Field
+
+from gridnet_contracts.ledger.actions.base import Digest, Emissions, Grams, Interval, Name, Party, Share, Words
+from gridnet_contracts.ledger.canonical import MAX_AMOUNT
 
 
 class Consume(Interval):
-    """What a consumer drew in an interval."""
+    """What a consumer drew in an interval; 0 says that nothing was drawn, which no record does not say."""
 
     kind = "consume"
     consumer: Party
-    wh: Amount
+    wh: int = Field(ge=0, le=MAX_AMOUNT)
     evidence: Digest
 
 

@@ -44,6 +44,7 @@ def account_of(certificate: Certificate) -> str:
 
 
 def issue(context: Context, action: actions.Issue) -> None:
+    """`source` to `held` or `owned`; one issuance, one certificate."""
     device = context.device(action.device)
     own(f"device {action.device}", device.owner, action.owner)
     if device.storage_wh:
@@ -73,11 +74,11 @@ def issue(context: Context, action: actions.Issue) -> None:
 
 
 def within_capacity(device: Device, wh: int, minutes: int) -> None:
-    """Raises `NotMatched` where a device can't have given that much in that time."""
+    """Raises `NotMatched` where that much can't have gone through a device in that time."""
     most = device.capacity_w * minutes // 60
     if wh > most:
         raise NotMatched(
-            f"{device.device} can give {most} Wh in {minutes} minutes, not {wh}",
+            f"{device.device} has a capacity for {most} Wh in {minutes} minutes, not for {wh}",
             device=device.device,
             expected=most,
             got=wh,
@@ -140,6 +141,7 @@ def say(context: Context, action: actions.CertificateAction, words: str) -> None
 
 
 def release(context: Context, action: actions.Release) -> None:
+    """`held` to `owned`."""
     before = owned(context, action, "active")
     if before.status != "held":
         raise StatusChangeRefused(f"certificate {action.certificate} is {before.status}: only a held one can be released")
@@ -147,12 +149,14 @@ def release(context: Context, action: actions.Release) -> None:
 
 
 def withdraw(context: Context, action: actions.Withdraw) -> None:
+    """To `withdrawn`, from wherever it is."""
     before = owned(context, action, "withdrawn")
     turn(context, before, replace(before, status="withdrawn"))
     say(context, action, action.reason)
 
 
 def transfer(context: Context, action: actions.Transfer) -> None:
+    """`owned` to another party's `owned`."""
     before = usable(context, action, "active")
     if action.to == before.party:
         raise NotMatched(f"certificate {action.certificate} is {action.to}'s already")
@@ -168,6 +172,7 @@ def usable(context: Context, action: actions.CertificateAction, status: str) -> 
 
 
 def split(context: Context, action: actions.Split) -> None:
+    """Two certificates in place of one; no account changes."""
     parent = usable(context, action, "split")
     if action.wh >= parent.wh:
         raise NotMatched(f"certificate {action.certificate} has {parent.wh} Wh: no part of {action.wh} can be split off")
@@ -182,12 +187,14 @@ def split(context: Context, action: actions.Split) -> None:
 
 
 def cancel(context: Context, action: actions.Cancel) -> None:
+    """`owned` to `cancelled`."""
     before = usable(context, action, "cancelled")
     turn(context, before, replace(before, status="cancelled"))
     say(context, action, action.reason)
 
 
 def claim(context: Context, action: actions.Claim) -> None:
+    """To the beneficiary's `retired`."""
     before = in_time(context, owned(context, action, "claimed"))
     if before.status == "reserved" and before.beneficiary != action.beneficiary:
         raise NotMatched(f"certificate {before.certificate} is reserved for {before.beneficiary}, not for {action.beneficiary}")
@@ -196,21 +203,25 @@ def claim(context: Context, action: actions.Claim) -> None:
 
 
 def lock(context: Context, action: actions.Lock) -> None:
+    """`owned` to `locked`."""
     before = usable(context, action, "locked")
     turn(context, before, replace(before, status="locked"))
     say(context, action, action.reason)
 
 
 def unlock(context: Context, action: actions.Unlock) -> None:
+    """`locked` to `owned`."""
     _back(context, action, "locked")
 
 
 def reserve(context: Context, action: actions.Reserve) -> None:
+    """`owned` to `reserved`."""
     before = usable(context, action, "reserved")
     turn(context, before, replace(before, status="reserved", beneficiary=action.beneficiary))
 
 
 def unreserve(context: Context, action: actions.Unreserve) -> None:
+    """`reserved` to `owned`."""
     _back(context, action, "reserved")
 
 
@@ -222,6 +233,7 @@ def _back(context: Context, action: actions.CertificateAction, status: str) -> N
 
 
 def expire(context: Context, action: actions.Expire) -> None:
+    """To `expired`."""
     before = owned(context, action, "expired")
     expires = context.state.held(Issuance, before.issuance).expires
     if not context.is_over(expires):

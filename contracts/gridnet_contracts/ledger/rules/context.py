@@ -37,6 +37,7 @@ class Context:
         return self.time[:16] >= expires[:16]
 
     def device(self, name: str) -> Device:
+        """A device. Raises `UnknownDevice`."""
         device = self.state.find(Device, name)
         if device is None:
             raise UnknownDevice(f"no device {name!r} is registered; register it first")

@@ -11,24 +11,28 @@ from gridnet_contracts.ledger.rules.context import CERTIFIED, GREY, Context
 
 
 def found(context: Context, action: registry.Found) -> None:
+    """The registry; entry 0 alone."""
     if context.entry != 0:
         raise NotFounded(f"entry {context.entry}: a ledger is founded once, by its first entry")
     context.state.add(Registry(**action.body()))
 
 
 def open_asset(context: Context, action: registry.OpenAsset) -> None:
+    """A new asset."""
     if action.asset in {CERTIFIED, GREY}:
         raise AlreadyThere(f"asset {action.asset} is the ledger's own")
     context.state.add(Asset(**action.body()))
 
 
 def register_device(context: Context, action: registry.RegisterDevice) -> None:
+    """A new device."""
     if bool(action.storage_wh) != bool(action.efficiency_ppm):
         raise MalformedAction(f"device {action.device}: storage_wh and efficiency_ppm are given for storage, both or none")
     context.state.add(Device(**action.body()))
 
 
 def set_efficiency(context: Context, action: registry.SetEfficiency) -> None:
+    """What draws from a storage device give back, from here on."""
     device = context.device(action.device)
     if not device.storage_wh or not action.efficiency_ppm:
         raise NotMatched(f"{action.device}: an efficiency above 0 is for storage devices")
@@ -37,6 +41,7 @@ def set_efficiency(context: Context, action: registry.SetEfficiency) -> None:
 
 
 def move(context: Context, action: money.Move) -> None:
+    """Amounts of free assets, leg by leg."""
     for asset, debit, credit, amount in action.legs:
         if asset in {CERTIFIED, GREY} or context.state.find(Asset, asset) is None:
             raise UnknownAsset(f"asset {asset!r} was not opened, or is moved with certificates alone")
@@ -46,15 +51,18 @@ def move(context: Context, action: money.Move) -> None:
 
 
 def consume(context: Context, action: records.Consume) -> None:
+    """A record, once for each quarter-hour."""
     context.once(action.consumer, "consume", action.quarters())
     context.state.add(Consumption(entry=context.entry, **action.body()))
 
 
 def grid_factor(context: Context, action: records.GridFactor) -> None:
+    """A record, once for each quarter-hour."""
     context.once(action.zone, "factor", action.quarters())
     context.state.add(Factor(entry=context.entry, **action.body()))
 
 
 def impact(context: Context, action: records.Impact) -> None:
+    """A record, once for each quarter-hour."""
     context.once(action.community, "impact", action.quarters())
     context.state.add(Saving(entry=context.entry, **action.body()))

@@ -27,7 +27,8 @@ class Draw:
 
 
 def charge(context: Context, action: actions.Charge) -> None:
-    context.storage(action.device, action.owner)
+    """Certificates and grey energy to lots."""
+    within_capacity(context.storage(action.device, action.owner), action.wh, action.minutes)
     context.once(action.device, "charge", action.quarters())
     scr = f"scr:{action.device}@{action.start}"
     context.state.add(Charging(scr, action.device, action.start, action.end, action.wh, action.evidence, context.entry))
@@ -59,6 +60,7 @@ class _Storing(CertificateAction):
 
 
 def discharge(context: Context, action: actions.Discharge) -> None:
+    """From lots to storage certificates, delivered energy and loss."""
     device = context.storage(action.device, action.owner)
     within_capacity(device, action.wh, action.minutes)
     context.once(action.device, "discharge", action.quarters())
@@ -89,8 +91,8 @@ def _draws(context: Context, device: Device, action: actions.Discharge) -> Itera
     """What a discharge takes from the lots, oldest first; it ends with the lots where they hold too little."""
     efficiency, missing = device.efficiency_ppm, action.wh
     for lot in list(context.state.lots(device.device).values()):
-        if lot.start >= action.end:
-            continue  # charged after this discharge, recorded before it
+        if lot.start >= action.start:
+            continue  # charged no earlier than this discharge, though recorded before it
         whole = lot.remaining_wh * efficiency // MILLION
         if whole > missing:
             yield Draw(lot, -(-missing * MILLION // efficiency), missing)
@@ -156,6 +158,7 @@ def _storage_certificates(context: Context, action: actions.Discharge, draws: li
 
 
 def write_off(context: Context, action: actions.WriteOff) -> None:
+    """From lots to loss."""
     device = context.device(action.device)
     missing = action.wh
     for lot in list(context.state.lots(action.device).values()):

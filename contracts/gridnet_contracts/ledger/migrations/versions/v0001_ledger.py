@@ -61,10 +61,12 @@ TABLES = {
     "efficiencies": """device TEXT NOT NULL REFERENCES devices (device), entry INT NOT NULL REFERENCES entries (seq),
         efficiency_ppm INT NOT NULL, start TEXT NOT NULL, "end" TEXT NOT NULL, method TEXT NOT NULL, evidence TEXT NOT NULL,
         PRIMARY KEY (device, entry)""",
-    "consumptions": """consumer TEXT NOT NULL, start TEXT NOT NULL, "end" TEXT NOT NULL, wh INT NOT NULL CHECK (wh > 0),
+    "consumptions": """consumer TEXT NOT NULL, start TEXT NOT NULL, "end" TEXT NOT NULL, wh INT NOT NULL CHECK (wh >= 0),
         evidence TEXT NOT NULL, entry INT NOT NULL REFERENCES entries (seq), PRIMARY KEY (consumer, start)""",
-    "factors": """zone TEXT NOT NULL, start TEXT NOT NULL, "end" TEXT NOT NULL, emissions_mg_per_kwh INT NOT NULL,
-        residual_mg_per_kwh INT NOT NULL, carbon_free_ppm INT NOT NULL, origin TEXT NOT NULL,
+    "factors": """zone TEXT NOT NULL, start TEXT NOT NULL, "end" TEXT NOT NULL,
+        emissions_mg_per_kwh INT NOT NULL CHECK (emissions_mg_per_kwh >= 0),
+        residual_mg_per_kwh INT NOT NULL CHECK (residual_mg_per_kwh >= 0),
+        carbon_free_ppm INT NOT NULL CHECK (carbon_free_ppm BETWEEN 0 AND 1000000), origin TEXT NOT NULL,
         entry INT NOT NULL REFERENCES entries (seq), PRIMARY KEY (zone, start)""",
     "savings": """community TEXT NOT NULL, start TEXT NOT NULL, "end" TEXT NOT NULL, saved_g INT NOT NULL, baseline TEXT NOT NULL,
         evidence TEXT NOT NULL, entry INT NOT NULL REFERENCES entries (seq), PRIMARY KEY (community, start)""",
@@ -98,6 +100,7 @@ POSTINGS = """CREATE VIEW postings AS
 
 
 def upgrade() -> None:
+    """Tables, indexes, the view of postings, triggers."""
     sqlite = op.get_bind().dialect.name == "sqlite"
     for table, columns in TABLES.items():
         strict = " STRICT" if sqlite else ""
