@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from gridnet.errors import Fault, InputError, LedgerError
+from gridnet.errors import Fault, InputError, LedgerError, VerificationError
 from gridnet_contracts.ledger.canonical import canonical, read_canonical
 from gridnet_contracts.ledger.certificate_table import COLUMNS, stored_certificates
 from gridnet_contracts.ledger.database import Connection, Database
@@ -80,7 +80,11 @@ def disclosure_line(disclosure: Disclosure) -> bytes:
 
 
 def read_disclosures(raw: bytes) -> Iterator[Disclosure]:
-    """The disclosures in a file of lines. Raises `VerificationError`, `ValueError`."""
+    """The disclosures in a file of lines, each subject's once. Raises `VerificationError`, `LookupError`, `ValueError`."""
+    seen: set[str] = set()
     for line in raw.splitlines():
         fields = read_canonical(line)
+        if not all(isinstance(field, str) for field in fields.values()) or fields["subject"] in seen:
+            raise VerificationError("a disclosure has other fields than texts, or comes twice")
+        seen.add(fields["subject"])
         yield Disclosure(fields["subject"], fields["kind"], bytes.fromhex(fields["salt"]), fields["content"].encode("utf-8"))

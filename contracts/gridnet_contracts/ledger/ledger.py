@@ -145,12 +145,12 @@ class _Batch:
     def enter(self, orders: Sequence[Order]) -> list[Receipt]:
         for order in orders:
             check_key(order.key)
-        self._check_time()
         known = stored_keys(self._connection, [order.key for order in orders])
         used = {key: (seq, body, leaf_hash(leaf)) for key, (seq, body, leaf) in known.items()}
         self._look_ahead([order.action for order in orders if order.key not in used])
         receipts = [self._enter(order, used) for order in orders]
         if self._made:
+            self._check_time()
             self._write([receipt.leaf_hash for receipt in receipts if not receipt.repeated])
         return receipts
 

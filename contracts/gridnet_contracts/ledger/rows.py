@@ -251,6 +251,39 @@ class Saving:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """What verification made of a community's readings of an interval."""
+
+    KEY: ClassVar = ("community", "start", "entry")
+    MUTABLE: ClassVar = ()
+    community: str
+    start: str
+    end: str
+    messages: str
+    verdicts: str
+    accepted: int
+    rejected: int
+    missing: int
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict that did not pass."""
+
+    KEY: ClassVar = ("device", "start", "entry")
+    MUTABLE: ClassVar = ()
+    device: str
+    start: str
+    end: str
+    level: int
+    outcome: str
+    finding: str
+    evidence: str
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """Why a certificate left use, or was set aside: the words that came with the action."""
 
@@ -277,6 +310,8 @@ Row = (
     | Consumption
     | Factor
     | Saving
+    | Verification
+    | Judgement
     | Ending
 )
 
@@ -295,6 +330,8 @@ ROWS: tuple[type[Row], ...] = (
     Consumption,
     Factor,
     Saving,
+    Verification,
+    Judgement,
     Ending,
 )
 """In the order in which they may be written: what a row refers to comes before it."""

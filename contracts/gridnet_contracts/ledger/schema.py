@@ -88,6 +88,8 @@ TABLE_NAMES: dict[type[Row], str] = {
     rows.Consumption: "consumptions",
     rows.Factor: "factors",
     rows.Saving: "savings",
+    rows.Verification: "verifications",
+    rows.Judgement: "judgements",
     rows.Ending: "endings",
 }
 

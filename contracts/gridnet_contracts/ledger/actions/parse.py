@@ -35,6 +35,8 @@ KINDS: dict[str, type[Action]] = {
         records.Consume,
         records.GridFactor,
         records.Impact,
+        records.Verify,
+        records.Verdict,
     )
 }
 """Every action there is, by its kind."""

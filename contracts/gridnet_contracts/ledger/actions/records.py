@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 
 from gridnet_contracts.ledger.actions.base import Digest, Emissions, Grams, Interval, Name, Party, Share, Words
 from gridnet_contracts.ledger.canonical import MAX_AMOUNT
+
+Count = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 
 
 class Consume(Interval):
@@ -37,4 +41,31 @@ class Impact(Interval):
     community: Name
     saved_g: Grams
     baseline: Words
+    evidence: Digest
+
+
+class Verify(Interval):
+    """What verification made of a community's readings of an interval. The readings stay with the auditor's role."""
+
+    kind = "verify"
+    community: Name
+    messages: Digest
+    """SHA-256 over the hashes of the signed messages, in order of device and sequence."""
+    verdicts: Digest
+    """SHA-256 over the digests of all verdicts, those that passed too."""
+    accepted: Count
+    rejected: Count
+    missing: Count
+    """Meters without an accepted reading, whose energy is substituted."""
+
+
+class Verdict(Interval):
+    """One verdict that did not pass, with the hash of its evidence."""
+
+    kind = "verdict"
+    device: Name
+    level: int = Field(ge=0, le=5)
+    """Rung of the ladder of checks (L0 to L5)."""
+    outcome: Literal["hold", "reject"]
+    finding: Words
     evidence: Digest

@@ -1,9 +1,9 @@
 """Actions of storage devices. Certified and other energy are two assets, and no action moves one into the other.
 
-What is charged makes lots: one for each certificate that is cancelled for it (asset `gc`), one for the rest (asset `grey`). What is
-discharged draws lots whose charging began earlier, in the order they were recorded (FIFO; of one charging record the grey one first,
-so that a doubt delays green energy and never advances it). A lot's Wh are charge: each draw gives `floor(Wh x efficiency)` back, the
-rest is loss.
+What is charged makes lots: one for each certificate that is cancelled for it (asset `gc`), one for the rest (asset `grey`). What
+is discharged draws lots whose charging began earlier, in the order they were recorded (FIFO; of one charging record the grey one
+first, so that a doubt delays green energy and never advances it). A lot's Wh are charge: each draw gives `floor(Wh x efficiency)`
+back, the rest is loss.
 """
 
 from __future__ import annotations

@@ -38,6 +38,8 @@ RULES: dict[str, Rule] = {
     "consume": facts.consume,
     "grid_factor": facts.grid_factor,
     "impact": facts.impact,
+    "verify": facts.verify,
+    "verdict": facts.verdict,
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gridnet_contracts.ledger.actions import money, records, registry
 from gridnet_contracts.ledger.errors import AlreadyThere, MalformedAction, NotFounded, NotMatched, UnknownAsset
-from gridnet_contracts.ledger.rows import Asset, Consumption, Device, Efficiency, Factor, Registry, Saving
+from gridnet_contracts.ledger.rows import Asset, Consumption, Device, Efficiency, Factor, Judgement, Registry, Saving, Verification
 from gridnet_contracts.ledger.rules.context import CERTIFIED, GREY, Context
 
 
@@ -66,3 +66,13 @@ def impact(context: Context, action: records.Impact) -> None:
     """A record, once for each quarter-hour."""
     context.once(action.community, "impact", action.quarters())
     context.state.add(Saving(entry=context.entry, **action.body()))
+
+
+def verify(context: Context, action: records.Verify) -> None:
+    """A record."""
+    context.state.add(Verification(entry=context.entry, **action.body()))
+
+
+def verdict(context: Context, action: records.Verdict) -> None:
+    """A record."""
+    context.state.add(Judgement(entry=context.entry, **action.body()))
