@@ -41,10 +41,10 @@ def verify(arguments: argparse.Namespace) -> None:
 
 def _key(option: str, text: str) -> VerifierKey:
     path = Path(text)
-    stated = path.read_text(encoding="utf-8").strip() if len(text) < 200 and path.is_file() else text
     try:
+        stated = path.read_text(encoding="utf-8").strip() if len(text) < 200 and path.is_file() else text
         return VerifierKey.decode(stated)
-    except (VerificationError, InputError) as error:
+    except (OSError, UnicodeDecodeError, VerificationError, InputError) as error:
         raise InputError(
             "can't verify:", [Fault(option, repr(text), f"a key NAME+ID+BASE64 or a file with one ({error})")]
         ) from error

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnet import simulate
+from gridnet.app.play import play
 from gridnet.case import Case
 from gridnet.clock import STEPS_PER_WEEK
-from gridnet.errors import PowerFlowDiverged
 from gridnet.foresight import worth_after
 from gridnet.limits import make_limits
-from gridnet.simulate import Params
 from gridnet.tariff import StoredValue, make_prices, running_cost_eur
-from gridnet_envs.shield import protect
-from gridnet_policies.no_battery import NoBattery
 from gridnet_policies.policy import Policy
 
 Floats = NDArray[np.float64]
@@ -69,40 +64,20 @@ def run_week(case: Case, policy: Policy, week: int) -> WeekRun:
     Raises `PowerFlowDiverged` where a step has no AC solution.
     """
     start, steps = week * STEPS_PER_WEEK, STEPS_PER_WEEK
-    limits = make_limits(case.scenario, case.feeder)
-    state, params = case.start(start), played(policy, case.params)
-    began = time.perf_counter()
-    policy.prepare(case, start, steps)
-    thinking = time.perf_counter() - began
-    transitions, soc = [], [state.soc[0]]
-    for step in range(start, start + steps):
-        began = time.perf_counter()
-        asked = policy.decide(step, state.soc[0])
-        thinking += time.perf_counter() - began
-        state, transition = simulate.step(state, protect(state, asked[None], params, limits), params)
-        if not transition.converged[0]:
-            raise PowerFlowDiverged(
-                f"policy {policy.name} leaves step {step} of {case.scenario.name} without an AC solution", step=step
-            )
-        transitions.append(transition)
-        soc.append(state.soc[0])
+    plays = list(play(case, policy, start, steps))
+    transitions = [one.transition for one in plays]
     return WeekRun(
         policy=policy.name,
         week=week,
         start=start,
         done=np.concatenate([transition.done for transition in transitions]),
-        soc=np.array(soc),
+        soc=np.array([case.start(start).soc[0], *(one.after.soc[0] for one in plays)]),
         vm_pu=np.concatenate([transition.vm_pu for transition in transitions]),
         loading_percent=np.concatenate([transition.loading_percent for transition in transitions]),
         slack_p_kw=np.concatenate([transition.slack_p_kw for transition in transitions]),
         loss_kw=np.concatenate([transition.loss_kw for transition in transitions]),
-        decision_ms=1e3 * thinking / steps,
+        decision_ms=1e3 * sum(one.thinking_s for one in plays) / steps,
     )
-
-
-def played(policy: Policy, params: Params) -> Params:
-    """What a policy plays with: the reference has no batteries, so that the shield can't move them either."""
-    return params._replace(fleet=params.fleet.without_batteries()) if isinstance(policy, NoBattery) else params
 
 
 def account(case: Case, run: WeekRun, worth: StoredValue | None = None) -> WeekAccount:

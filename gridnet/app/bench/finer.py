@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet import simulate
-from gridnet.app.bench.evaluate import WeekAccount, WeekRun, account, played
+from gridnet.app.bench.evaluate import WeekAccount, WeekRun, account
+from gridnet.app.play import played
 from gridnet.case import Case
 from gridnet.clock import STEPS_PER_WEEK
 from gridnet.errors import PowerFlowDiverged
