@@ -74,7 +74,7 @@ class _BundleAudit:
         tables = [name for name in there if name in {f"{CERTIFICATES}.{ending}" for ending in FORMATS}]
         if len(tables) != 1:
             raise VerificationError(f"one table of certificates is due, {len(tables)} are there")
-        self._table = self._folder / tables[0]
+        self._table, self._discloses = self._folder / tables[0], DISCLOSURES in there
         more = there - {CHECKPOINT, tables[0], DISCLOSURES}
         for name in file_paths(self._checkpoint.size):  # of a size that is a lie there are more names than can be listed
             if name not in more:
@@ -117,7 +117,7 @@ class _BundleAudit:
         return f"its {seen.size} entries are the first of these"
 
     def disclosed(self) -> str:
-        if not (self._folder / DISCLOSURES).exists():
+        if not self._discloses:
             return "none in this export: parties are pseudonyms to you"
         raw = self._bytes(DISCLOSURES)
         listed = list(read_disclosures(raw))

@@ -10,6 +10,7 @@ from gridnet_contracts.audit.conservation import conserved
 from gridnet_contracts.audit.projection import repeated
 from gridnet_contracts.audit.steps import Outcome, run
 from gridnet_contracts.ledger.database import Connection, Database
+from gridnet_contracts.ledger.errors import DatabaseRefused
 from gridnet_contracts.ledger.privacy import check_disclosures
 from gridnet_contracts.ledger.replay import Replay
 from gridnet_contracts.ledger.stored import (
@@ -35,8 +36,8 @@ NAMED = {"table", "trigger", "version", "view"}
 def audit_database(database: Database, policy: Policy, seen: bytes | None = None) -> Iterator[Outcome]:
     """Whether a database holds a ledger in which nothing was changed, left out or made up. Needs memory for the whole ledger.
 
-    1. The database is whole; its tables, indexes, constraints and triggers are this version's (PostgreSQL: tables, views and triggers,
-       by name; its own tools check its pages).
+    1. The database is whole; its tables, indexes, constraints and triggers are this version's (PostgreSQL: tables, views and
+       triggers, by name; its own tools check its pages).
     2. Every entry stands where its number says, in canonical form, and follows from those before by the ledger's rules.
     3. The tables repeat what the entries say, row by row: entries, movements, balances, certificates and all others.
     4. Energy is conserved.
@@ -44,22 +45,30 @@ def audit_database(database: Database, policy: Policy, seen: bytes | None = None
     6. Every stored checkpoint is signed by the trusted key and is the tree's head at its size; the newest covers every entry, and
        enough witnesses have seen it.
     7. The checkpoint that you saw before (`seen`, if any) is the head of the same tree at its size.
-    8. What is disclosed about homes is what the log holds hashes of.
+    8. What is disclosed about homes is what the log holds hashes of. (Whether something is not disclosed nobody can tell.)
+
+    Raises `VerificationError` where the database can't be opened.
     """
-    with database.read() as connection:
-        audit = _DatabaseAudit(connection, policy, seen)
-        yield from run(
-            (
-                ("the database is whole", _readable(audit.whole)),
-                ("each entry follows from those before", _readable(audit.replayed)),
-                ("the tables repeat the entries", _readable(audit.repeated)),
-                ("energy is conserved", audit.conserved),
-                ("the stored tree is the entries' tree", _readable(audit.tree)),
-                ("the checkpoints are signed by whom you trust", _readable(audit.signed)),
-                ("the log continues what you saw before", audit.continued),
-                ("disclosures match their hashes", _readable(audit.disclosed)),
-            )
+    try:
+        with database.read() as connection:
+            yield from _checks(_DatabaseAudit(connection, policy, seen))
+    except DatabaseRefused as error:
+        raise VerificationError(f"it can't be audited: {error}") from error
+
+
+def _checks(audit: _DatabaseAudit) -> Iterator[Outcome]:
+    return run(
+        (
+            ("the database is whole", _readable(audit.whole)),
+            ("each entry follows from those before", _readable(audit.replayed)),
+            ("the tables repeat the entries", _readable(audit.repeated)),
+            ("energy is conserved", audit.conserved),
+            ("the stored tree is the entries' tree", _readable(audit.tree)),
+            ("the checkpoints are signed by whom you trust", _readable(audit.signed)),
+            ("the log continues what you saw before", audit.continued),
+            ("disclosures match their hashes", _readable(audit.disclosed)),
         )
+    )
 
 
 def _readable(check: Callable[[], str]) -> Callable[[], str]:

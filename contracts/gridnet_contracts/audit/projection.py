@@ -23,11 +23,13 @@ def repeated(connection: Connection, state: State) -> str:
     _movements_repeated(connection)
     counted = 0
     for kind in ROWS:
-        known, there = state.rows[kind], 0
+        known, there, wrong = state.rows[kind], 0, None
         for row in stored_rows(connection, kind):
             there += 1
-            if known.get(state.key_of(row)) != row:
-                raise VerificationError(f"a row of {kind.__name__} is not what the entries make of it: {row}")
+            if wrong is None and known.get(state.key_of(row)) != row:
+                wrong = row
+        if wrong is not None:
+            raise VerificationError(f"a row of {kind.__name__} is not what the entries make of it: {wrong}")
         if there != len(known):
             raise VerificationError(f"{len(known) - there} rows of {kind.__name__} are missing")
         counted += there

@@ -29,11 +29,16 @@ class Outcome:
 def run(steps: Iterable[tuple[str, Check]]) -> Iterator[Outcome]:
     """Each check's outcome as it is made, the first failure the last."""
     for number, (title, check) in enumerate(steps, start=1):
-        try:
-            yield Outcome(number, title, passed=True, finding=check())
-        except GridnetError as error:
-            yield Outcome(number, title, passed=False, finding=str(error))
+        outcome = _made(number, title, check)
+        yield outcome
+        if not outcome.passed:
             return
-        except UNREADABLE as error:
-            yield Outcome(number, title, passed=False, finding=f"can't be made sense of: {error or type(error).__name__}")
-            return
+
+
+def _made(number: int, title: str, check: Check) -> Outcome:
+    try:
+        return Outcome(number, title, passed=True, finding=check())
+    except GridnetError as error:
+        return Outcome(number, title, passed=False, finding=str(error))
+    except UNREADABLE as error:
+        return Outcome(number, title, passed=False, finding=f"can't be made sense of: {error or type(error).__name__}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ LEDGER_LOCK = 0x67726964
 """Number of the advisory lock that PostgreSQL's writers take in turn."""
 BUSY_S = 60
 """How long a writer waits for another one."""
+WRITING = "nothing was written. Free the disk, make it writable, or name another --db"
+READING = "bring back the file or the server, or name another --db"
 DURABLE = (
     "journal_mode=WAL",
     "synchronous=FULL",  # a commit is on the disk when it returns
@@ -53,7 +56,11 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that no other writer overlaps: whole and on disk at the end, or nothing of it. Raises `LedgerError`."""
-        with _own_errors(), self.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection, connection.begin():
+        with (
+            _own_errors(WRITING),
+            self.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection,
+            connection.begin(),
+        ):
             if self.dialect == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LEDGER_LOCK})
             yield connection
@@ -62,7 +69,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state and writes nothing. Raises `LedgerError`."""
         options: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if self.dialect == "postgresql" else {"begin": "BEGIN"}
-        with _own_errors(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+        with _own_errors(READING), self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     def migrate(self) -> None:
@@ -101,7 +108,7 @@ def _engine(url: str, *, writing: bool) -> Engine:
             options = "" if writing else "-c default_transaction_read_only=on"
             return create_engine(parsed.set(drivername="postgresql+psycopg"), connect_args={"options": options})
         if parsed.get_backend_name() == "sqlite" and parsed.database:
-            return sqlite_engine(partial(sqlite3.connect, parsed.database, timeout=BUSY_S)) if writing else _reader(parsed.database)
+            return sqlite_engine(partial(_writer, parsed.database)) if writing else _reader(parsed.database)
     except (ArgumentError, NoSuchModuleError):
         pass
     fault = Fault("--db", repr(url), "sqlite:///FILE or postgresql://USER@HOST/NAME")
@@ -109,23 +116,36 @@ def _engine(url: str, *, writing: bool) -> Engine:
 
 
 def _reader(path: str) -> Engine:
-    """On a file that is there, which is not touched: not even its write-ahead log, where no writer has one open."""
+    """On a file that is there, which is not touched."""
     if not Path(path).is_file():
         raise InputError("there is no such ledger:", [Fault("--db", repr(path), "a file that exists")])
+    return sqlite_engine(partial(_read_only, path))
+
+
+def _writer(path: str) -> sqlite3.Connection:
+    """A connection that is durable on every commit; one for reading where the disk allows no more."""
+    if Path(path).is_file() and not os.access(Path(path).parent, os.W_OK):
+        return _read_only(path)
+    connection = sqlite3.connect(path, timeout=BUSY_S)
+    for pragma in DURABLE:
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _read_only(path: str) -> sqlite3.Connection:
+    """A connection that touches nothing, not even the write-ahead log, where no writer has one open."""
     waiting = Path(f"{path}-wal").exists()
     address = f"file:{quote(path)}?mode=ro{'' if waiting else '&immutable=1'}"
-    return sqlite_engine(partial(sqlite3.connect, address, uri=True, timeout=BUSY_S), pragmas=())
+    return sqlite3.connect(address, uri=True, timeout=BUSY_S)
 
 
-def sqlite_engine(connect: Callable[[], sqlite3.Connection], pragmas: Sequence[str] = DURABLE) -> Engine:
+def sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
     """An engine on the SQLite connections that `connect` opens, one for each thread that asks."""
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # transactions are begun below, not guessed by the driver
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -135,7 +155,7 @@ def sqlite_engine(connect: Callable[[], sqlite3.Connection], pragmas: Sequence[s
 
 
 @contextmanager
-def _own_errors() -> Iterator[None]:
+def _own_errors(advice: str) -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:

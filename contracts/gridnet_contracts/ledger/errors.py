@@ -1,4 +1,8 @@
-"""Why the ledger refuses: one type each, so that a caller can tell them apart. In every case nothing was written."""
+"""Why the ledger refuses: one type each, so that a caller can tell them apart.
+
+Nothing was written, unless the refusal comes after the database has committed (the guard's disk, or the database's when the
+checkpoint is kept): the same orders again then give their receipts and sign.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ class UnknownAsset(LedgerError):
 
 
 class UnknownDevice(LedgerError):
-    """No such device was registered, or it is not of the needed kind."""
+    """No such device was registered, or it is no storage device where one is needed."""
 
 
 class UnknownCertificate(LedgerError):

@@ -23,6 +23,7 @@ from gridnet_contracts.ledger.seal import stored_checkpoint
 from gridnet_contracts.ledger.store import StoredTiles, log_size, stored_leaves
 from gridnet_contracts.ledger.stored import Disclosure, stored_disclosures
 from gridnet_contracts.ledger.table_files import FORMATS, write_rows
+from gridnet_contracts.log import durable
 from gridnet_contracts.log.checkpoint import Checkpoint
 from gridnet_contracts.log.folder import write_entries, write_tiles
 from gridnet_contracts.log.note import Note
@@ -64,7 +65,7 @@ def _write(connection: Connection, folder: Path, table_format: str, *, disclose:
     if disclose:
         lines = (disclosure_line(each) for each in stored_disclosures(connection))
         (folder / DISCLOSURES).write_bytes(b"".join(lines))
-    (folder / CHECKPOINT).write_bytes(note)
+    durable.publish(folder / CHECKPOINT, note)
     return count
 
 

@@ -49,8 +49,8 @@ class Privacy:
         return subject
 
     def device(self, device: str, private: Mapping[str, Any]) -> str:
-        """Keeps what is private of a device (name, location, meter id); gives the salted hash for `RegisterDevice.private`, the same
-        one for the same words. Raises `AlreadyThere` for a device of which something else is kept."""
+        """Keeps what is private of a device (name, location, meter id); gives the salted hash for `RegisterDevice.private`, the
+        same one for the same words. Raises `AlreadyThere` for a device of which something else is kept."""
         content = canonical({**private, "device": device})  # the hash speaks for the device too
         query = select(disclosures.c.salt, disclosures.c.content).where(disclosures.c.subject == device)
         with self._database.write() as connection:
@@ -65,14 +65,21 @@ class Privacy:
         return salted(salt, content)
 
     def forget(self, subject: str) -> None:
-        """Deletes what a pseudonym or a device's hash stands for, salt and all, from the file too. Raises `LedgerError`."""
+        """Deletes what a pseudonym or a device's hash stands for, salt and all; from SQLite's file too (PostgreSQL overwrites it
+        when it vacuums). Raises `LedgerError` where nothing is kept, or where a reader keeps the old pages alive."""
         with self._database.write() as connection:
-            if not connection.execute(delete(disclosures).where(disclosures.c.subject == subject)).rowcount:
-                raise LedgerError(f"nothing is kept about {subject}")
+            known = connection.execute(delete(disclosures).where(disclosures.c.subject == subject)).rowcount
         if self._database.dialect == "sqlite":
-            # What was deleted is overwritten (secure_delete); the write-ahead log still holds the page as it was.
-            with self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+            self._overwrite(subject)
+        if not known:
+            raise LedgerError(f"nothing is kept about {subject}")
+
+    def _overwrite(self, subject: str) -> None:
+        # What was deleted is overwritten (secure_delete); the write-ahead log still holds the page as it was.
+        with self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
+        if busy:
+            raise LedgerError(f"{subject} is deleted, but readers keep the old pages in the write-ahead log: forget it again later")
 
 
 def salted(salt: bytes, content: bytes) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
+from gridnet.errors import VerificationError
 from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.errors import ForkRefused
 from gridnet_contracts.ledger.schema import checkpoints
@@ -46,9 +47,12 @@ class Seal:
         return self.key.name
 
     def last(self) -> tuple[bytes | None, Checkpoint | None]:
-        """The last checkpoint signed, as it was signed and as it reads; None before the first."""
+        """The last checkpoint signed, as it was signed and as it reads; None before the first. Raises `ForkRefused`."""
         raw = self.guard.read()
-        return raw, None if raw is None else verify(raw, self.origin, [self.key.verifier])
+        try:
+            return raw, None if raw is None else verify(raw, self.origin, [self.key.verifier])
+        except VerificationError as error:
+            raise ForkRefused(f"the guard holds no checkpoint that this key signed: {error}") from error
 
     def check(self, connection: Connection, last: Checkpoint | None) -> None:
         """Raises `ForkRefused` unless the database continues `last`, the last checkpoint signed. On one and the same database it

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gridnet.errors import VerificationError
 from gridnet_contracts.ledger.database import Database
+from gridnet_contracts.ledger.errors import DatabaseRefused
 from gridnet_contracts.ledger.schema import balances, checkpoints, disclosures, entries, movements, tiles
 from gridnet_contracts.ledger.state import Movement, Place
 from gridnet_contracts.ledger.store import CHUNK
@@ -85,7 +86,8 @@ def stored_disclosures(connection: Connection) -> Iterator[Disclosure]:
 
 
 def _stream(connection: Connection, query: Select[Any]) -> Iterator[Row[Any]]:
-    yield from connection.execution_options(yield_per=CHUNK).execute(query)
+    with connection.execution_options(yield_per=CHUNK).execute(query) as found:  # closed where a reader stops half way
+        yield from found
 
 
 @contextmanager
@@ -124,6 +126,17 @@ def definitions(connection: Connection) -> frozenset[tuple[str, ...]]:
             UNION ALL SELECT 'function', proname, '', prosrc FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
             UNION ALL SELECT 'view', viewname, '', definition FROM pg_views WHERE schemaname = current_schema()"""
     return frozenset(tuple(map(str, row)) for row in connection.execute(text(query))) | versions
+
+
+def check_version(connection: Connection) -> None:
+    """Raises `DatabaseRefused` unless the tables are of the version that this gridnet reads, with a ledger in them."""
+    stated, expected = ({each for each in of if each[0] == "version"} for of in (definitions(connection), expected_definitions()))
+    if not stated or connection.execute(select(entries.c.seq).limit(1)).first() is None:
+        raise DatabaseRefused("there is no ledger in this database: found one first")
+    if stated != expected:
+        raise DatabaseRefused(
+            f"the ledger's tables are of version {min(stated)[1]}, which this gridnet does not read: use a later one"
+        )
 
 
 @cache

@@ -13,7 +13,7 @@ from pyarrow import csv, parquet
 
 from gridnet.errors import Fault, InputError
 
-CHUNK_ROWS = 20_000
+CHUNK_ROWS = 5_000
 FORMATS = ("csv", "parquet", "jsonl")
 
 

@@ -32,6 +32,8 @@ def charge(context: Context, action: actions.Charge) -> None:
     context.once(action.device, "charge", action.quarters())
     scr = f"scr:{action.device}@{action.start}"
     context.state.add(Charging(scr, action.device, action.start, action.end, action.wh, action.evidence, context.entry))
+    if len(set(action.certificates)) != len(action.certificates):
+        raise NotMatched(f"{action.device}: a certificate can be cancelled for it once, and is named twice")
     cancelled = [_for_storage(context, action, name) for name in action.certificates]
     grey = action.wh - sum(certificate.wh for certificate in cancelled)
     if grey < 0:

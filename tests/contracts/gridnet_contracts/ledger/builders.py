@@ -1,4 +1,4 @@
-"""What the ledger's tests are made of: a founded ledger, devices, an issue, a charge, whole and valid, each field open to change."""
+"""What the ledger's tests are made of: a founded ledger, devices, an issue, a charge, each field open to change."""
 
 from __future__ import annotations
 

@@ -10,14 +10,14 @@ from sqlalchemy import Column, Connection, Table, create_engine, delete, insert,
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gridnet_contracts.ledger.actions.certificates import Cancel, Claim, Expire, Lock, Reserve, Split, Withdraw
-from gridnet_contracts.ledger.actions.records import Consume, GridFactor, Impact
+from gridnet_contracts.ledger.actions.records import Consume, GridFactor, Impact, Verdict, Verify
 from gridnet_contracts.ledger.actions.registry import SetEfficiency
 from gridnet_contracts.ledger.ledger import Ledger
 from gridnet_contracts.ledger.rows import ROWS
 from gridnet_contracts.ledger.schema import METADATA, TABLE_NAMES
 from tests.contracts.gridnet_contracts.ledger.audit import audit, dump
 from tests.contracts.gridnet_contracts.ledger.builders import HASH, at, certificate, charge, discharge, do, issue
-from tests.contracts.gridnet_contracts.ledger.plain_model import FROM
+from tests.contracts.gridnet_contracts.ledger.status_table import FROM
 from tests.contracts.gridnet_contracts.ledger.stores import Place
 
 CHANGEABLE = {"balances": {"amount"}, "tiles": {"hashes"}} | {TABLE_NAMES[kind]: set(kind.MUTABLE) for kind in ROWS}
@@ -59,6 +59,8 @@ def full(ledger: Ledger) -> Ledger:
             carbon_free_ppm=1,
             origin="o",
         ),
+        Verify(community="c", start=at(0), end=at(15), messages=HASH, verdicts=HASH, accepted=1, rejected=0, missing=0),
+        Verdict(device="pv", start=at(0), end=at(15), level=3, outcome="hold", finding="f", evidence=HASH),
         Impact(community="c", start=at(0), end=at(60), saved_g=-1, baseline="b", evidence=HASH),
     )
     return ledger

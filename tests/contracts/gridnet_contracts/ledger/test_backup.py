@@ -73,7 +73,8 @@ def test_a_restored_backup_signs_nothing(pair: tuple[Place, Place]) -> None:
             do(backup, pay(2))
     with pytest.raises(ForkRefused):
         do(backup, pay(1))
-    backup.publish()  # gives what was signed before
+    with pytest.raises(ForkRefused):
+        backup.publish()
     assert dump(backup) == before
     assert now.seal.guard.read() == guarded
     do(now, pay(3))
@@ -140,7 +141,7 @@ def test_two_copies_in_a_race(pair: tuple[Place, Place]) -> None:
             ended = pipe.recv()
             pipe.close()
             process.join()
-            assert ended.keys() <= {"done", "ForkRefused"}
+            assert ended.keys() <= {"done", "ForkRefused", "LedgerError"}, "refused for another reason than a fork, or a late clock"
             done += ended["done"]
         assert done or lap
     first, second = (opened(place) for place in pair)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from datetime import timedelta
@@ -30,15 +31,18 @@ from gridnet_contracts.ledger.actions.certificates import (
     Withdraw,
 )
 from gridnet_contracts.ledger.actions.money import Move
-from gridnet_contracts.ledger.actions.records import Consume, GridFactor, Impact
+from gridnet_contracts.ledger.actions.parse import KINDS
+from gridnet_contracts.ledger.actions.records import Consume, GridFactor, Impact, Verdict, Verify
 from gridnet_contracts.ledger.actions.registry import OpenAsset, SetEfficiency
 from gridnet_contracts.ledger.actions.storage import Charge, Discharge
 from gridnet_contracts.ledger.errors import LedgerError
 from gridnet_contracts.ledger.ledger import Ledger
 from gridnet_contracts.ledger.seal import Seal
+from tests.contracts.gridnet_contracts.ledger import builders
 from tests.contracts.gridnet_contracts.ledger.audit import audit, balances, dump
 from tests.contracts.gridnet_contracts.ledger.builders import FOUND, HASH, NOW, at, battery, do, solar, write_off
-from tests.contracts.gridnet_contracts.ledger.plain_model import FROM, PlainModel
+from tests.contracts.gridnet_contracts.ledger.plain_model import PlainModel
+from tests.contracts.gridnet_contracts.ledger.status_table import FROM
 from tests.contracts.gridnet_contracts.ledger.stores import Templates
 
 PARTIES = ["ann", "bob", "cy"]
@@ -241,13 +245,15 @@ class Books(RuleBasedStateMachine):
     def move(self, legs: list[tuple[str, str, str, int]]) -> None:
         self.ask(Move(legs=legs, memo="so"))
 
-    @rule(interval=intervals(), who=parties, kind=st.sampled_from([Consume, GridFactor, Impact]))
+    @rule(interval=intervals(), who=parties, kind=st.sampled_from([Consume, GridFactor, Impact, Verify, Verdict]))
     def record(self, interval: dict[str, str], who: str, kind: type[Action]) -> None:
         shares = {"emissions_mg_per_kwh": 1, "residual_mg_per_kwh": 2, "carbon_free_ppm": 3}
         more: dict[type[Action], dict[str, Any]] = {
             Consume: {"consumer": who, "wh": 5, "evidence": HASH},
             GridFactor: {"zone": who, "origin": "so", **shares},
             Impact: {"community": who, "saved_g": -5, "baseline": "so", "evidence": HASH},
+            Verify: {"community": who, "messages": HASH, "verdicts": HASH, "accepted": 5, "rejected": 0, "missing": 1},
+            Verdict: {"device": who, "level": 3, "outcome": "hold", "finding": "so", "evidence": HASH},
         }
         self.ask(kind(**interval, **more[kind]))
 
@@ -272,3 +278,8 @@ def test_every_action_does_what_the_model_does(templates: Templates) -> None:
 @pytest.mark.conformance
 def test_every_action_does_what_the_model_does_at_length(templates: Templates) -> None:
     _run(templates, LONG)
+
+
+def test_the_machine_asks_for_every_action() -> None:
+    words = Path(__file__).read_text(encoding="utf-8") + Path(builders.__file__).read_text(encoding="utf-8")
+    assert [kind.__name__ for kind in KINDS.values() if not re.search(rf"\b{kind.__name__}\b", words)] == []

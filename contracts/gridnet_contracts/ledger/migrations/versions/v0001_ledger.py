@@ -131,6 +131,11 @@ def _columns(table: str) -> list[str]:
     return [quote(column) for column in found if column not in MUTABLE.get(table, set())]
 
 
+def _key(table: str) -> list[str]:
+    found = op.get_bind().exec_driver_sql(f"SELECT name FROM pragma_table_info('{table}') WHERE pk > 0 ORDER BY pk")
+    return [name for (name,) in found]
+
+
 def _status_allowed() -> str:
     pairs = [
         f"(OLD.status = '{before}' AND NEW.status IN ({', '.join(repr(after) for after in afters.split())}))"
@@ -145,6 +150,12 @@ def _sqlite_triggers() -> None:
             _run(
                 f"CREATE TRIGGER {table}_stay BEFORE DELETE ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: nothing is deleted'); END"
+            )
+            # INSERT OR REPLACE deletes without asking the trigger above, unless a connection asks for it.
+            same = " AND ".join(f'"{column}" = NEW."{column}"' for column in _key(table))
+            _run(
+                f"CREATE TRIGGER {table}_once BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
+                f"BEGIN SELECT RAISE(ABORT, 'UNIQUE: {table} is append-only, and has this row'); END"
             )
         changed = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in _columns(table))
         if changed:
