@@ -137,7 +137,8 @@ class Batch:
         return receipt
 
     def _write(self, changes: Changes, leaves: list[bytes]) -> None:
-        open_places(self._connection, self._state.balances)
+        moved = (movement for entry in self._made for movement in entry.movements)
+        open_places(self._connection, {(account, asset) for asset, *sides, _ in moved for account in sides})
         write_entries(self._connection, self._made)
         write_rows(self._connection, changes)
         write_tiles(self._connection, tiles.grow(StoredTiles(self._connection), self._size, leaves))

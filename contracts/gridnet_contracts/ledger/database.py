@@ -160,6 +160,8 @@ def _own_errors(advice: str) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise _meaning(str(error.orig)) from error
+    except UnicodeDecodeError as error:  # sqlite3 quotes a damaged schema in its message
+        raise DatabaseRefused(f"the database is damaged: {error}; {READING}") from error
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         raise DatabaseRefused(

@@ -21,6 +21,8 @@ FORMAT = 1
 LONGEST_LEAF = 65_535
 """Bytes; what an entry bundle of the log can hold."""
 KEY = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+LEG = [str, str, str, int]
+"""Types of a movement as JSON has it: an amount is a whole number, no float of the same value, no truth value."""
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 
 
@@ -90,7 +92,7 @@ def read_entry(leaf: bytes, seq: int) -> Entry:
         action = parse_action(fields["kind"], fields["body"])
         movements = _read_movements(fields["movements"], seq)
         again = make_entry(seq, fields["time"], Order(fields["key"], action), movements, canonical(fields["body"]))
-    except LedgerError as error:
+    except (LedgerError, ValueError) as error:  # NaN, or half of a surrogate pair, which JSON can write and we can't
         raise VerificationError(f"entry {seq}: {error}", step=seq) from error
     if again.leaf != leaf or fields["body"].keys() != type(action).model_fields.keys():
         raise VerificationError(f"entry {seq} is not in canonical form: the same content has another way to be written", step=seq)
@@ -111,6 +113,6 @@ def _fields(leaf: bytes, seq: int) -> dict[str, Any]:
 
 
 def _read_movements(listed: Any, seq: int) -> tuple[Movement, ...]:
-    if not isinstance(listed, list) or not all(isinstance(leg, list) and len(leg) == 4 for leg in listed):
+    if not isinstance(listed, list) or not all(isinstance(leg, list) and [*map(type, leg)] == LEG for leg in listed):
         raise VerificationError(f"entry {seq}: its movements are no list of (asset, from, to, amount)", step=seq)
     return tuple((leg[0], leg[1], leg[2], leg[3]) for leg in listed)

@@ -165,7 +165,8 @@ def _within(column: ColumnElement[Any], span: Span) -> tuple[ColumnElement[bool]
 
 
 def _stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
-    yield from connection.execution_options(yield_per=CHUNK).execute(query)
+    with connection.execution_options(yield_per=CHUNK).execute(query) as found:
+        yield from found
 
 
 def _by_name(connection: Connection, query: Select[Any]) -> dict[str, int]:

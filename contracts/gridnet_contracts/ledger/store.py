@@ -162,13 +162,15 @@ def write_tiles(connection: Connection, grown: dict[tuple[int, int], bytes]) -> 
 def stored_leaves(connection: Connection, start: int = 0) -> Iterator[tuple[int, bytes]]:
     """(seq, leaf) of every entry from `start` on, in order, a chunk in memory at a time."""
     query = select(entries.c.seq, entries.c.leaf).where(entries.c.seq >= start).order_by(entries.c.seq)
-    for found in connection.execution_options(yield_per=CHUNK).execute(query):
-        yield found.seq, found.leaf
+    with connection.execution_options(yield_per=CHUNK).execute(query) as rows:
+        for found in rows:
+            yield found.seq, found.leaf
 
 
 def stored_rows(connection: Connection, kind: type[R]) -> Iterator[R]:
     """Every row of a kind, in the order of its key."""
     table = table_of(kind)
     query = select(table).order_by(*(table.c[name] for name in kind.KEY))
-    for found in connection.execution_options(yield_per=CHUNK).execute(query):
-        yield kind(*found)
+    with connection.execution_options(yield_per=CHUNK).execute(query) as rows:
+        for found in rows:
+            yield kind(*found)

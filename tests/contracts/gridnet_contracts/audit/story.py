@@ -44,6 +44,12 @@ ORIGIN = "example.net/gridnet"
 KEY = SignerKey(ORIGIN, b"\x01" * 32)
 POLICY = Policy(ORIGIN, KEY.verifier)
 HASH = "0" * 64
+ENTRIES = 35
+"""Of the story."""
+CERTIFICATES = 13
+"""That the story makes, split ones too."""
+PAYMENT = 28
+"""The entry that moves money alone."""
 EXPIRES = "2030-01-01T00:00Z"
 NAMES = ("Ann, 12 Rose Lane", "Bob, 13 Rose Lane")
 PRIVATE = {"name": "battery in Ann's cellar", "location": "52.52,13.40", "meter": "1EMH0012345678"}
@@ -140,6 +146,8 @@ def batches(ann: str, bob: str, private: str) -> Iterator[tuple[datetime, list[A
                 origin="table",
             ),
             records.Impact(**span, community="lane", saved_g=-7, baseline="no dispatch", evidence=HASH),
+            records.Verify(**span, community="lane", messages=HASH, verdicts=HASH, accepted=2, rejected=1, missing=0),
+            records.Verdict(**span, device="pv", level=2, outcome="hold", finding="above the ceiling", evidence=HASH),
         ],
     )
     yield datetime(2030, 1, 2, tzinfo=UTC), [certificates.Expire(certificate=certificate(5), owner=ann)]
@@ -171,6 +179,7 @@ def _storing(ann: str) -> Iterator[Action]:
     yield storage.Discharge(
         **span, start="2026-06-01T18:15Z", end="2026-06-01T18:30Z", wh=1200, held=False, expires=EXPIRES, evidence=HASH
     )
+    yield certificates.Split(certificate="bat@2026-06-01T18:15Z/0-750", owner=ann, wh=300)
     yield registry.SetEfficiency(
         device="bat",
         efficiency_ppm=880_000,

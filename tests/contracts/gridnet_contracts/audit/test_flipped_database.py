@@ -86,5 +86,5 @@ def test_every_flipped_byte_is_found_or_harmless(home: Home, part: int) -> None:
     chance = random.Random(part)
     span = range(size * part // 8, size * (part + 1) // 8)
     found, missed = _flip(home, [(at, chance.choice((0xFF, 1 << chance.randrange(8)))) for at in span])
-    print(f"bytes {span}: found at {sorted(found.items())}, {len(missed)} harmless")
     assert found.total() + len(missed) == len(span)
+    assert found.total() > len(span) / 3
