@@ -11,7 +11,7 @@ from gridnet_contracts.audit.database import audit_database
 from gridnet_contracts.audit.proof import audit_proof
 from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.log.cosignature import Policy
-from gridnet_contracts.log.keys import VerifierKey
+from gridnet_contracts.log.keys import Algorithm, VerifierKey
 
 
 def verify(arguments: argparse.Namespace) -> None:
@@ -19,6 +19,8 @@ def verify(arguments: argparse.Namespace) -> None:
     if (arguments.path is None) == (arguments.db is None):
         raise InputError("what is to be verified?", [Fault("PATH or --db", "both" if arguments.db else "none", "one of them")])
     log = _key("--key", arguments.key)
+    if log.algorithm is not Algorithm.NOTE:
+        raise InputError("can't verify:", [Fault("--key", repr(arguments.key), "the log's key; this one is a witness's")])
     witnesses = tuple(_key("--witness", text) for text in arguments.witness)
     policy = Policy(log.name, log, witnesses, len(witnesses) if arguments.quorum is None else arguments.quorum)
     seen = None if arguments.seen is None else _read("--seen", arguments.seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import re
 import resource
@@ -96,6 +97,23 @@ def test_a_command_line_that_is_none_is_refused_with_usage(arguments: list[str],
         main(arguments)
     assert caught.value.code == 2
     assert "usage: gridnet" in capsys.readouterr().err
+
+
+def _commands(parser: argparse.ArgumentParser, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command and of all below it."""
+    yield before
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from _commands(below, (*before, name))
+
+
+@pytest.mark.parametrize("words", list(_commands(cli.parser())), ids=lambda words: " ".join(words) or "gridnet")
+def test_help_prints_for_every_command(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: {' '.join(('gridnet', *words))} ")
 
 
 @contextlib.contextmanager
