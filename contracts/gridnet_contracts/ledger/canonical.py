@@ -7,7 +7,7 @@ numbers below 2^53 in magnitude, true, false, null. No floats: there is then no 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gridnet.errors import VerificationError
@@ -15,6 +15,8 @@ from gridnet.errors import VerificationError
 MAX_AMOUNT = 2**53 - 1
 """Largest amount and largest balance: what every JSON reader holds exactly."""
 
+quoted: Callable[[str], str] = json.encoder.encode_basestring
+"""A text as canonical JSON writes it."""
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False).encode
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from gridnet.errors import LedgerError, VerificationError
 from gridnet_contracts.ledger.actions.base import Action
 from gridnet_contracts.ledger.actions.parse import parse_action
-from gridnet_contracts.ledger.canonical import canonical
+from gridnet_contracts.ledger.canonical import canonical, quoted
 from gridnet_contracts.ledger.errors import MalformedAction
 from gridnet_contracts.ledger.state import Movement
 
@@ -66,8 +66,8 @@ def make_entry(seq: int, time: str, order: Order, movements: Sequence[Movement],
     """The entry of an order that was applied; `body` is `order.body()`. Raises `MalformedAction` where its leaf is too long."""
     kind = order.action.kind
     # The pieces in the order of their keys: the same bytes as `canonical` of the whole, without writing the body twice.
-    pieces = (b'{"body":', body, b',"key":', _inner(order.key), b',"kind":"', kind.encode(), b'","movements":')
-    rest = (_inner(movements), b',"seq":%d,"time":"' % seq, time.encode(), b'","v":%d}' % FORMAT)
+    pieces = (b'{"body":', body, b',"key":', quoted(order.key).encode(), b',"kind":"', kind.encode(), b'","movements":')
+    rest = (_movements(movements), b',"seq":%d,"time":"' % seq, time.encode(), b'","v":%d}' % FORMAT)
     leaf = b"".join((*pieces, *rest))
     if len(leaf) > LONGEST_LEAF:
         raise MalformedAction(f"entry {order.key!r} takes {len(leaf)} bytes, {LONGEST_LEAF} at most: ask in several orders")
@@ -79,8 +79,9 @@ def body_hash(kind: str, body: bytes) -> str:
     return hashlib.sha256(kind.encode() + b"\n" + body).hexdigest()
 
 
-def _inner(content: object) -> bytes:
-    return canonical({"": content})[4:-1]
+def _movements(movements: Sequence[Movement]) -> bytes:
+    legs = [f"[{quoted(asset)},{quoted(debit)},{quoted(credit)},{amount}]" for asset, debit, credit, amount in movements]
+    return f"[{','.join(legs)}]".encode()
 
 
 def read_entry(leaf: bytes, seq: int) -> Entry:

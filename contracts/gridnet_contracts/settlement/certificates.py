@@ -3,7 +3,8 @@
 1. With the settlement, each PV plant's Wh are issued to its home, **held**. The ledger lets a held certificate do nothing but wait,
    so that no Wh is sold, stored or claimed as green before it is verified.
 2. Once verification's window has passed, and from the readings as they then stand: what was verified is released; what was not is
-   withdrawn; what was sold goes to the buyers; batteries take up to what is left of their home's, and give storage certificates.
+   withdrawn; what was sold goes to the buyers; batteries take what their home has left or has
+   bought, and give storage certificates.
 
 A quarter-hour can be issued once per device, so a correction can only lower it: where more was verified than was issued, the
 surplus never becomes a certificate. After the release certificates are final here; the registry can still withdraw one wherever it
@@ -58,10 +59,12 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Orders that hand certificates to buyers, and the sales, or parts of them, that the sellers had no certificates for."""
+    """Orders that hand certificates to buyers; the sales, or parts of them, that the sellers had no certificates for; and the
+    certificates that each buyer got and did not store, by party."""
 
     orders: list[Order]
     unmet: list[Sale]
+    bought: dict[str, list[str]] = field(default_factory=dict)
 
 
 def issue_orders(quarter: Quarter, productions: Iterable[Production]) -> list[Order]:
@@ -86,7 +89,7 @@ def release_orders(booking: Booking, verified: Verified) -> Delivery:
     unmet = stock.deliver(sales(booking.settlement.matched))
     for storage in sorted(verified.storages, key=_device):
         stock.store(storage)
-    return Delivery(stock.orders, unmet)
+    return Delivery(stock.orders, unmet, stock.bought())
 
 
 def deliver(quarter: Quarter, sold: Sequence[Sale], certificates: Mapping[str, Sequence[str]]) -> Delivery:
@@ -107,6 +110,10 @@ class _Stock:
     orders: list[Order] = field(default_factory=list)
     ranges: dict[str, list[tuple[str, int, int]]] = field(default_factory=dict)
     """By owner: issuance, first Wh, Wh after the last; next to be used last."""
+    buyers: set[str] = field(default_factory=set)
+    """Parties that certificates went to."""
+    own: set[tuple[str, str]] = field(default_factory=set)
+    """(owner, issuance) of what an owner produced itself."""
 
     def hold(self, owner: str, name: str) -> None:
         """Takes an active certificate in."""
@@ -117,6 +124,7 @@ class _Stock:
     def admit(self, production: Production, issued_wh: int | None) -> None:
         """Releases what was verified of a production, withdraws the rest; issues it where it was not."""
         wh, owner, issuance = production.wh, production.owner, f"{production.device}@{self.quarter.begin}"
+        self.own.add((owner, issuance))
         if not issued_wh:
             if wh:
                 self.orders.append(_issue(self.quarter, production, held=False))
@@ -133,14 +141,25 @@ class _Stock:
 
     def deliver(self, sold: Sequence[Sale]) -> list[Sale]:
         """Transfers, up to what sellers have; gives what is left of the sales."""
-        unmet = []
+        unmet, got = [], []
         for sale in sold:
             names, given = self._take(sale.seller, sale.wh)
             for name in names:
                 self._ask("transfer", name, Transfer(certificate=name, owner=sale.seller, to=sale.buyer))
+                got.append((sale.buyer, name))
             if given < sale.wh:
                 unmet.append(Sale(sale.seller, sale.buyer, sale.wh - given))
+        for buyer, name in got:  # after the last sale: who buys and sells does not pass on what it bought
+            self.hold(buyer, name)
+            self.buyers.add(buyer)
         return unmet
+
+    def bought(self) -> dict[str, list[str]]:
+        """What each buyer has of what it bought."""
+        return {
+            party: [f"{issuance}/{lo}-{hi}" for issuance, lo, hi in self.ranges[party] if (party, issuance) not in self.own]
+            for party in sorted(self.buyers)
+        }
 
     def store(self, storage: Storage) -> None:
         """Charge with what the home has left, then discharge."""
