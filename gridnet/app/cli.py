@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     _add_bench(commands.add_parser("bench", help="compare policies on held-out weeks, or measure speed or forecasts"))
     _add_import(commands.add_parser("import", help="turn another project's published task into a scenario folder"))
     _add_train(commands.add_parser("train", help="train a policy with stable-baselines3"))
+    _add_simulate(commands.add_parser("simulate", help="dispatch, meter, verify, settle and record a community's days"))
     add_ledger(commands.add_parser("ledger", help="the credit ledger: found, status, export, replay, prove, report"))
     add_audit(commands.add_parser("audit", help="verify a proof, an export or a whole ledger, offline"))
     return top
@@ -61,6 +62,7 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
     instead.add_argument(
         "--ledger", action="store_true", help="measure the credit ledger: settling, proofs, replay, export, instead"
     )
+    instead.add_argument("--fraud", action="store_true", help="measure what verification finds of each kind of fraud, instead")
     instead.add_argument("--forecasts", action="store_true", help="compare the methods of forecasting load and PV instead")
     instead.add_argument(
         "--arbitrage", action="store_true", help="score price arbitrage by day, perfect prices and last week's, instead"
@@ -79,6 +81,22 @@ def _add_import(imported: argparse.ArgumentParser) -> None:
     imported.add_argument("file", metavar="FILE", help="the file that holds it: the wheel RL_ADN-0.1.3-py3-none-any.whl")
     imported.add_argument("folder", metavar="DIR", help="a new or an empty folder for the scenario")
     imported.set_defaults(command=_import)
+
+
+def _add_simulate(simulate: argparse.ArgumentParser) -> None:
+    simulate.add_argument("scenario", metavar="SCENARIO", help="a shipped name or a TOML file")
+    simulate.add_argument("--policy", default="rl", help="who dispatches (rl)")
+    simulate.add_argument("--days", type=int, default=7, help="days to simulate (7)")
+    simulate.add_argument("--first-day", type=int, default=0, help="day of the series to begin with (0)")
+    simulate.add_argument("--db", metavar="URL", required=True, help="the ledger: sqlite:///FILE or postgresql://USER@HOST/NAME")
+    simulate.add_argument("--seal", metavar="DIR", help="folder of the log's key and guard (SCENARIO-seal)")
+    simulate.add_argument(
+        "--rule", default="mid_market", help="price inside the community: mid_market or supply_demand (mid_market)"
+    )
+    simulate.add_argument("--programme", default="community", help="reward programme: a shipped name or a TOML file (community)")
+    simulate.add_argument("--tamper", metavar="MODEL:SIZE:METER", action="append", default=[], help="a fraud; repeatable")
+    simulate.add_argument("--seed", type=int, default=0, help="of meters, keys and pseudonyms (0)")
+    simulate.set_defaults(command=_simulate)
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
@@ -126,6 +144,10 @@ def _bench(arguments: argparse.Namespace) -> None:
         from gridnet.app.bench.ledger import bench_ledger
 
         bench_ledger(arguments, _say)
+    elif arguments.fraud:
+        from gridnet.app.bench.fraud import bench_fraud
+
+        bench_fraud(arguments, _say)
     elif arguments.forecasts:
         from gridnet.app.bench.forecasts import bench_forecasts
 
@@ -149,6 +171,12 @@ def _import(arguments: argparse.Namespace) -> None:
 
     for path in import_rl_adn(Path(arguments.file), arguments.folder):
         print(path)
+
+
+def _simulate(arguments: argparse.Namespace) -> None:
+    from gridnet.app.simulation import simulate
+
+    simulate(arguments, _say)
 
 
 def _train(arguments: argparse.Namespace) -> None:

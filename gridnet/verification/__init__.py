@@ -1,0 +1,1 @@
+"""Whether a signed reading is physically true: a numbered ladder of checks (docs/verification.md)."""
