@@ -28,6 +28,7 @@ from gridnet.metering.reading import Reading
 from gridnet.simulate import Transition
 from gridnet.tariff import make_prices
 from gridnet.verification.ladder import Judged, Ladder
+from gridnet.verification.reputation import Reputation, after_day
 from gridnet.verification.verdict import Level
 from gridnet.verification.verdict import Verdict as JudgedVerdict
 from gridnet_contracts.ledger.actions.base import QUARTER, instant
@@ -105,6 +106,11 @@ class Pipeline:
         self._issued: dict[datetime, dict[str, int]] = {}
         self._drawn: dict[str, dict[datetime, int]] = defaultdict(dict)
         self._doubts: set[tuple[str, datetime | date]] = set()
+        self._beliefs = {home.name: Reputation() for home in community.of_kind("home")}
+
+    def reputation_ppm(self) -> dict[str, int]:
+        """By party: what its home has earned of trust. A doubt of level 3 alone takes nothing of it."""
+        return {self.community.party(home): self._beliefs[home.name].score_ppm for home in self.community.of_kind("home")}
 
     def readings(self) -> dict[datetime, dict[str, Reading]]:
         """Accepted readings by the start of their interval and the meter."""
@@ -138,6 +144,7 @@ class Pipeline:
             return ()
         day = now.date() - timedelta(days=1)
         verdicts = self.ladder.close_day(day)
+        self._beliefs = after_day(self._beliefs, verdicts, self.community.head.name)
         located = any(verdict.level == Level.LOCATED for verdict in verdicts)
         for verdict in verdicts:
             # Where level 3 names homes, the feeder's imbalance is theirs; else nobody is above doubt that day.

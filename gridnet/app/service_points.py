@@ -9,28 +9,28 @@ from datetime import datetime
 import numpy as np
 
 from gridnet.app.community import Community
-from gridnet.app.pipeline import Run
+from gridnet.app.pipeline import Pipeline, Run
 from gridnet.metering.points import MeterPoint
 from gridnet.metering.reading import Reading
 from gridnet_contracts.rewards.epoch import Rendered
-from gridnet_contracts.rewards.programme import MILLION, Programme, Service
+from gridnet_contracts.rewards.programme import Programme, Service
 from gridnet_contracts.rewards.services import available_quarters, curtailed_wh, shifted_wh, support_varh
 
 Readings = Mapping[datetime, Mapping[str, Reading]]
 WH_PER_KWH = 1000.0
 
 
-def rendered(community: Community, programme: Programme, readings: Readings, runs: tuple[Run, Run]) -> list[Rendered]:
-    """What each party rendered over the span of `runs` (as dispatched, without dispatch). Reputation is full: nothing lowers it
-    before a person has looked (docs/verification.md)."""
+def rendered(pipeline: Pipeline, programme: Programme, run: Run, baseline: Run) -> list[Rendered]:
+    """What each party rendered over the span of `run`, held against the same homes without dispatch, with its reputation."""
+    community, reputation = pipeline.community, pipeline.reputation_ppm()
     amounts: dict[tuple[str, Service], int] = defaultdict(int)
-    counted = _Counted(community, readings, *runs)
+    counted = _Counted(community, pipeline.readings(), run, baseline)
     for point in community.points:
         party = community.party(point)
         for service, amount in counted.of(point, programme):
             amounts[party, service] += amount
     return [
-        Rendered(party, service, amount, MILLION)
+        Rendered(party, service, amount, reputation[party])
         for (party, service), amount in sorted(amounts.items())
         if service in programme.weights_ppm
     ]

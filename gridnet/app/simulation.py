@@ -159,7 +159,7 @@ def _close_epochs(pipeline: Pipeline, task: Task, runs: tuple[Run, Run]) -> None
     pipeline.record_savings(runs[1], now)
     for day in range(0, task.days - programme.epoch_days + 1, programme.epoch_days):
         run, baseline = (_part(run, day, programme.epoch_days) for run in runs)
-        points = rendered(pipeline.community, programme, pipeline.readings(), (run, baseline))
+        points = rendered(pipeline, programme, run, baseline)
         epoch = reward(programme, clock.time_of(run.start), points)
         pipeline.enter(reward_orders(epoch), now)
         pipeline.tally.rewards += epoch.given

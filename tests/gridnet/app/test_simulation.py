@@ -18,15 +18,18 @@ from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.rows import Certificate, Charging, Discharging, Judgement, Saving, Verification
 from gridnet_contracts.ledger.seal import Seal
 from gridnet_contracts.ledger.store import stored_rows
+from gridnet_contracts.ledger.stored import stored_balances
 from gridnet_contracts.log.cosignature import Policy
 from gridnet_contracts.reports.reconciliation import reconcile
+from gridnet_contracts.rewards.programme import load_programme
 
 DAYS = 3
 QUARTERS = 96 * DAYS
+DAILY = Path(__file__).with_name("daily.toml")
 
 
 def _arguments(folder: Path, *more: str) -> list[str]:
-    place = ["--db", f"sqlite:///{folder}/ledger.db", "--seal", str(folder / "seal")]
+    place = ["--db", f"sqlite:///{folder}/ledger.db", "--seal", str(folder / "seal"), "--programme", str(DAILY)]
     return ["simulate", "tiny", "--policy", "rule", "--days", str(DAYS), "--first-day", "5", *place, *more]
 
 
@@ -63,6 +66,10 @@ def test_every_quarter_is_verified_settled_and_audited(whole: Path) -> None:
         assert list(stored_rows(connection, Charging))
         assert list(stored_rows(connection, Discharging))
         assert list(stored_rows(connection, Saving))
+    with database.read() as connection:
+        rewarded = {account: amount for (account, asset), amount in stored_balances(connection) if asset == "grt"}
+    given = -rewarded.pop("source/programme:daily")
+    assert 0 < given == sum(rewarded.values()) <= DAYS * load_programme(DAILY).budget
     assert reconcile(database).balanced
     database.close()
 
