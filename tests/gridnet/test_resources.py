@@ -64,13 +64,19 @@ def test_the_wheel_carries_the_packages_and_the_shipped_files(wheel: Path) -> No
     assert _packed("gridnet", "gridnet", "*.py") <= packed
     assert _packed("envs/gridnet_envs", "gridnet_envs", "*.py") <= packed
     assert _packed("policies/gridnet_policies", "gridnet_policies", "*.py") <= packed
+    assert _packed("contracts/gridnet_contracts", "gridnet_contracts", "*.*") <= packed, "migrations have a template beside them"
     assert _packed("data", "gridnet/_shipped/data", "*") <= packed
     assert _packed("policies/trained", "gridnet/_shipped/trained", "*") <= packed
 
 
 def test_the_wheel_carries_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} <= {"gridnet", "gridnet_envs", "gridnet_policies"}
+    assert {top for top in tops if not top.endswith(".dist-info")} <= {
+        "gridnet",
+        "gridnet_envs",
+        "gridnet_policies",
+        "gridnet_contracts",
+    }
 
 
 def test_an_unpacked_wheel_lists_the_shipped_scenarios(wheel: Path, tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ def test_an_extra_row_is_found(home: Home, table: str) -> None:
 
 def test_every_column_of_every_derived_row_is_compared(home: Home) -> None:
     """Whatever one value in one row is changed to, the comparison sees it."""
+
     def unchecked() -> sqlite3.Connection:
         connection = sqlite3.connect(home.file)
         connection.execute("PRAGMA ignore_check_constraints = ON")
