@@ -80,8 +80,7 @@ class Batch:
             raise
 
     def _enter_all(self, orders: Sequence[Order]) -> list[Receipt]:
-        known = stored_keys(self._connection, [order.key for order in orders])
-        self._used = {key: (seq, body, leaf_hash(leaf)) for key, (seq, body, leaf) in known.items()}
+        self._look_up_keys(orders)
         self._look_ahead([order.action for order in orders if order.key not in self._used])
         receipts = [self._enter(order) for order in orders]
         if self._made:
@@ -94,8 +93,7 @@ class Batch:
     def _find_fault(self, orders: Sequence[Order]) -> None:
         """Goes through a batch that failed once more, order by order: what many orders at once looked up, one did wrong."""
         self._state, self._made = State(self._lookup), []
-        known = stored_keys(self._connection, [order.key for order in orders])
-        self._used = {key: (seq, body, leaf_hash(leaf)) for key, (seq, body, leaf) in known.items()}
+        self._look_up_keys(orders)
         for order in orders:
             try:
                 self._enter(order)
@@ -103,6 +101,10 @@ class Batch:
             except LedgerError as error:
                 error.add_note(f"order {order.key!r}")
                 raise
+
+    def _look_up_keys(self, orders: Sequence[Order]) -> None:
+        known = stored_keys(self._connection, [order.key for order in orders])
+        self._used = {key: (seq, body, leaf_hash(leaf)) for key, (seq, body, leaf) in known.items()}
 
     def _check_time(self) -> None:
         if self._last is not None and self._time < self._last:

@@ -14,7 +14,7 @@ from gridnet_contracts.ledger.database import Connection
 from gridnet_contracts.ledger.rows import Allocation, Certificate, Device, Issuance, Registry
 from gridnet_contracts.ledger.schema import table_of
 from gridnet_contracts.ledger.state import State
-from gridnet_contracts.ledger.store import CHUNK
+from gridnet_contracts.ledger.store import streamed
 
 CertificateRow = tuple[str | int, ...]
 
@@ -81,7 +81,7 @@ def stored_certificates(connection: Connection) -> Iterator[CertificateRow]:
         .order_by(certificates.c.entry, certificates.c.lo)
     )
     one, two, three = len(OF_CERTIFICATE), len(OF_CERTIFICATE) + len(OF_ISSUANCE), -1
-    for found in connection.execution_options(yield_per=CHUNK).execute(query):
+    for found in streamed(connection, query):
         yield (*found[:one], found.hi - found.lo, *found[one:two], *found[two:three], found[-1] or 0, 1, 1, *registry)
 
 

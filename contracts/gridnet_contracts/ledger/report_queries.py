@@ -13,7 +13,7 @@ from gridnet_contracts.ledger.rows import Allocation, Certificate, Charging, Con
 from gridnet_contracts.ledger.rules.context import CERTIFIED, GREY
 from gridnet_contracts.ledger.schema import balances, table_of
 from gridnet_contracts.ledger.state import Place
-from gridnet_contracts.ledger.store import CHUNK
+from gridnet_contracts.ledger.store import streamed
 
 Span = tuple[str, str]
 """Two instants, from the first up to, not including, the second."""
@@ -57,14 +57,14 @@ def consumptions(connection: Connection, consumer: str, span: Span) -> Iterator[
     """A consumer's records that start in the span."""
     table = table_of(Consumption)
     query = select(table).where(table.c.consumer == consumer, *_within(table.c.start, span))
-    return (Consumption(*found) for found in _stream(connection, query))
+    return (Consumption(*found) for found in streamed(connection, query))
 
 
 def factors(connection: Connection, zone: str, span: Span) -> Iterator[Factor]:
     """A zone's grid factors that start in the span."""
     table = table_of(Factor)
     return (
-        Factor(*found) for found in _stream(connection, select(table).where(table.c.zone == zone, *_within(table.c.start, span)))
+        Factor(*found) for found in streamed(connection, select(table).where(table.c.zone == zone, *_within(table.c.start, span)))
     )
 
 
@@ -83,7 +83,7 @@ def claimed_wh(connection: Connection, beneficiary: str, span: Span) -> Iterator
         .where(one.c.beneficiary == beneficiary, one.c.status == "claimed", *_within(made.c.start, span))
         .group_by(*groups)
     )
-    return (ClaimedWh(hour, disclosure, factor, int(wh)) for hour, disclosure, factor, wh in _stream(connection, query))
+    return (ClaimedWh(hour, disclosure, factor, int(wh)) for hour, disclosure, factor, wh in streamed(connection, query))
 
 
 def issued_wh(connection: Connection) -> Iterator[tuple[str, str, bool, int]]:
@@ -91,7 +91,7 @@ def issued_wh(connection: Connection) -> Iterator[tuple[str, str, bool, int]]:
     made = table_of(Issuance)
     groups = (made.c.device, func.substr(made.c.start, 1, 7), made.c.from_storage)
     query = select(*groups, func.sum(made.c.wh)).group_by(*groups)
-    return ((device, month, bool(stored), int(wh)) for device, month, stored, wh in _stream(connection, query))
+    return ((device, month, bool(stored), int(wh)) for device, month, stored, wh in streamed(connection, query))
 
 
 def certificate_wh(connection: Connection) -> Iterator[tuple[str, str, str, int]]:
@@ -104,7 +104,7 @@ def certificate_wh(connection: Connection) -> Iterator[tuple[str, str, str, int]
         .where(one.c.status != "split")
         .group_by(*groups)
     )
-    return ((device, month, status, int(wh)) for device, month, status, wh in _stream(connection, query))
+    return ((device, month, status, int(wh)) for device, month, status, wh in streamed(connection, query))
 
 
 def drawn_wh(connection: Connection) -> dict[Place, DrawnWh]:
@@ -144,7 +144,7 @@ def cancelled_for_lots_wh(connection: Connection) -> dict[str, int]:
 def energy_balances(connection: Connection) -> Iterator[tuple[str, str, int]]:
     """(account, asset, amount) of every account of Wh, certified and grey."""
     query = select(balances.c.account, balances.c.asset, balances.c.amount).where(balances.c.asset.in_((CERTIFIED, GREY)))
-    return ((account, asset, amount) for account, asset, amount in _stream(connection, query))
+    return ((account, asset, amount) for account, asset, amount in streamed(connection, query))
 
 
 def savings(connection: Connection) -> list[SavedG]:
@@ -162,11 +162,6 @@ def savings(connection: Connection) -> list[SavedG]:
 
 def _within(column: ColumnElement[Any], span: Span) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return column >= span[0], column < span[1]
-
-
-def _stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
-    with connection.execution_options(yield_per=CHUNK).execute(query) as found:
-        yield from found
 
 
 def _by_name(connection: Connection, query: Select[Any]) -> dict[str, int]:

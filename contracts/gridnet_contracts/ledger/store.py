@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, tuple_, update
 
 from gridnet_contracts.ledger.entry import Entry
 from gridnet_contracts.ledger.rows import ROWS, Lot, Row
@@ -14,6 +14,19 @@ from gridnet_contracts.ledger.state import Changes, Place, R, State, already_the
 
 CHUNK = 2_000
 """Keys of one query: below every database's limit on parameters."""
+
+
+T = TypeVar("T")
+
+
+def _chunks(keys: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (keys[k : k + CHUNK] for k in range(0, len(keys), CHUNK))
+
+
+def streamed(connection: Connection, query: Select[Any]) -> Iterator[Any]:
+    """What a query finds, a chunk in memory at a time; closed where its reader stops half way."""
+    with connection.execution_options(yield_per=CHUNK).execute(query) as found:
+        yield from found
 
 
 class StoredRows:
@@ -31,8 +44,7 @@ class StoredRows:
         table = table_of(kind)
         columns = [table.c[name] for name in kind.KEY]
         key = columns[0] if len(columns) == 1 else tuple_(*columns)
-        chunks = (keys[k : k + CHUNK] for k in range(0, len(keys), CHUNK))
-        return [kind(*found) for chunk in chunks for found in self._connection.execute(select(table).where(key.in_(chunk)))]
+        return [kind(*found) for chunk in _chunks(keys) for found in self._connection.execute(select(table).where(key.in_(chunk)))]
 
     def balance(self, place: Place) -> int:
         """The balance of a place, 0 where there is none yet."""
@@ -41,10 +53,9 @@ class StoredRows:
     def balances(self, places: Sequence[Place]) -> dict[Place, int]:
         """The balances of these places, 0 where there is none yet."""
         columns = tuple_(balances.c.account, balances.c.asset)
-        chunks = (places[k : k + CHUNK] for k in range(0, len(places), CHUNK))
         found = {
             (account, asset): amount
-            for chunk in chunks
+            for chunk in _chunks(places)
             for account, asset, amount in self._connection.execute(select(balances).where(columns.in_(chunk)))
         }
         return dict.fromkeys(places, 0) | found
@@ -77,10 +88,9 @@ def log_size(connection: Connection) -> int:
 def stored_keys(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, str, bytes]]:
     """Of these idempotency keys, those used before: their entry, the hash of its body, its leaf."""
     query = select(entries.c.key, entries.c.seq, entries.c.body_hash, entries.c.leaf)
-    chunks = (keys[k : k + CHUNK] for k in range(0, len(keys), CHUNK))
     return {
         key: (seq, body, leaf)
-        for chunk in chunks
+        for chunk in _chunks(keys)
         for key, seq, body, leaf in connection.execute(query.where(entries.c.key.in_(chunk)))
     }
 
@@ -114,9 +124,10 @@ def open_places(connection: Connection, places: Iterable[Place]) -> None:
     """Balances of 0 for the accounts that have none yet."""
     wanted = sorted(places)
     columns = tuple_(balances.c.account, balances.c.asset)
-    chunks = (wanted[k : k + CHUNK] for k in range(0, len(wanted), CHUNK))
     query = select(balances.c.account, balances.c.asset)
-    known = {(account, asset) for chunk in chunks for account, asset in connection.execute(query.where(columns.in_(chunk)))}
+    known = {
+        (account, asset) for chunk in _chunks(wanted) for account, asset in connection.execute(query.where(columns.in_(chunk)))
+    }
     missing = [{"account": place[0], "asset": place[1], "amount": 0} for place in wanted if place not in known]
     if missing:
         connection.execute(insert(balances), missing)
@@ -162,15 +173,13 @@ def write_tiles(connection: Connection, grown: dict[tuple[int, int], bytes]) -> 
 def stored_leaves(connection: Connection, start: int = 0) -> Iterator[tuple[int, bytes]]:
     """(seq, leaf) of every entry from `start` on, in order, a chunk in memory at a time."""
     query = select(entries.c.seq, entries.c.leaf).where(entries.c.seq >= start).order_by(entries.c.seq)
-    with connection.execution_options(yield_per=CHUNK).execute(query) as rows:
-        for found in rows:
-            yield found.seq, found.leaf
+    for found in streamed(connection, query):
+        yield found.seq, found.leaf
 
 
 def stored_rows(connection: Connection, kind: type[R]) -> Iterator[R]:
     """Every row of a kind, in the order of its key."""
     table = table_of(kind)
     query = select(table).order_by(*(table.c[name] for name in kind.KEY))
-    with connection.execution_options(yield_per=CHUNK).execute(query) as rows:
-        for found in rows:
-            yield kind(*found)
+    for found in streamed(connection, query):
+        yield kind(*found)

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Row, Select, select, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
 from gridnet.errors import VerificationError
@@ -17,7 +16,7 @@ from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.errors import DatabaseRefused
 from gridnet_contracts.ledger.schema import balances, checkpoints, disclosures, entries, movements, tiles
 from gridnet_contracts.ledger.state import Movement, Place
-from gridnet_contracts.ledger.store import CHUNK
+from gridnet_contracts.ledger.store import streamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +43,14 @@ class Disclosure:
 
 def stored_entries(connection: Connection) -> Iterator[StoredEntry]:
     """In order of their numbers."""
-    for found in _stream(connection, select(entries).order_by(entries.c.seq)):
+    for found in streamed(connection, select(entries).order_by(entries.c.seq)):
         yield StoredEntry(*list(found))
 
 
 def stored_movements(connection: Connection) -> Iterator[tuple[int, list[Movement]]]:
     """(entry, its movements in order), for entries that have any."""
     entry, listed = -1, list[Movement]()
-    for found in _stream(connection, select(movements).order_by(movements.c.entry, movements.c.leg)):
+    for found in streamed(connection, select(movements).order_by(movements.c.entry, movements.c.leg)):
         if found.entry != entry:
             if listed:
                 yield entry, listed
@@ -64,13 +63,13 @@ def stored_movements(connection: Connection) -> Iterator[tuple[int, list[Movemen
 
 def stored_balances(connection: Connection) -> Iterator[tuple[Place, int]]:
     """(account and asset, amount)."""
-    for found in _stream(connection, select(balances)):
+    for found in streamed(connection, select(balances)):
         yield (found.account, found.asset), found.amount
 
 
 def stored_tiles(connection: Connection) -> Iterator[tuple[int, int, bytes]]:
     """(level, number, hashes)."""
-    for found in _stream(connection, select(tiles)):
+    for found in streamed(connection, select(tiles)):
         yield found.level, found.number, found.hashes
 
 
@@ -81,13 +80,8 @@ def stored_checkpoints(connection: Connection) -> list[tuple[int, bytes]]:
 
 def stored_disclosures(connection: Connection) -> Iterator[Disclosure]:
     """By subject."""
-    for found in _stream(connection, select(disclosures).order_by(disclosures.c.subject)):
+    for found in streamed(connection, select(disclosures).order_by(disclosures.c.subject)):
         yield Disclosure(*list(found))
-
-
-def _stream(connection: Connection, query: Select[Any]) -> Iterator[Row[Any]]:
-    with connection.execution_options(yield_per=CHUNK).execute(query) as found:  # closed where a reader stops half way
-        yield from found
 
 
 @contextmanager

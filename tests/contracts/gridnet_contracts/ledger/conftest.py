@@ -16,7 +16,7 @@ from tests.contracts.gridnet_contracts.ledger.stores import Place, PostgresStore
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a server of this session."""
+    """The URL of one server for all tests."""
     with postgres_server() as uri:
         yield uri
 
