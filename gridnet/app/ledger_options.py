@@ -56,7 +56,14 @@ def add_ledger(ledger: argparse.ArgumentParser) -> None:
     reporting.add_argument("--until", metavar="TIME", dest="end", help="full hour, not included")
     reporting.add_argument("--json", metavar="FILE", help="write the report as JSON; - prints it in place of the table")
     reporting.set_defaults(command=later("gridnet.app.ledger", "report"))
-    for command in (founding, status, exporting, replaying, proving, reporting):
+    reviewing = commands.add_parser("review", help="list what waits for a person, or enter what a person decided about it")
+    reviewing.add_argument("--decide", metavar="DEVICE", help="whose doubts are decided; with --outcome, --who, --why and --seal")
+    reviewing.add_argument("--outcome", choices=["pass", "reject"], help="release what the doubts hold, or withdraw it")
+    reviewing.add_argument("--who", metavar="NAME", help="who decides; the log holds a hash of it")
+    reviewing.add_argument("--why", metavar="WORDS", help="the reason, as it will stand in the log: put no names into it")
+    reviewing.add_argument("--seal", metavar="DIR", help="folder of the log's key and guard")
+    reviewing.set_defaults(command=later("gridnet.app.review", "review"))
+    for command in (founding, status, exporting, replaying, proving, reporting, reviewing):
         command.add_argument("--db", metavar="URL", required=True, help="sqlite:///FILE or postgresql://USER@HOST/NAME")
 
 

@@ -5,33 +5,30 @@ resumed by running it again: what the ledger holds it gives back, what is missin
 
 Quarter-hour `m` is measured at its end and arrives in `m + 1`, later or never. It is settled when `m + 1` ends and corrected by
 what comes later; its certificates, held until then, are released `RELEASE_AFTER` quarter-hours on, but for what is in doubt.
+At `DAY_CLOSES` the day before is weighed, its probes are judged, and those of the new day are drawn.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 
-import numpy as np
-
 from gridnet.app.community import Community
-from gridnet.app.play import play
-from gridnet.case import Case
+from gridnet.app.pricing import Pricing
+from gridnet.app.probing import Prober
+from gridnet.app.run import DAY_CLOSES, Run
 from gridnet.clock import STEPS_PER_DAY
-from gridnet.metering.link import LONGEST_OUTAGE, Delivery, deliveries
-from gridnet.metering.meters import MeterPark, MeterState, measure
-from gridnet.metering.points import MeterPoint, PointTruth, point_truth
+from gridnet.metering.link import LONGEST_OUTAGE, Delivery
+from gridnet.metering.points import MeterPoint
 from gridnet.metering.reading import Reading
-from gridnet.simulate import Transition
-from gridnet.tariff import make_prices
 from gridnet.verification.ladder import Judged, Ladder
 from gridnet.verification.reputation import Reputation, after_day
 from gridnet.verification.verdict import Level
 from gridnet.verification.verdict import Verdict as JudgedVerdict
-from gridnet_contracts.ledger.actions.base import QUARTER, instant
+from gridnet_contracts.ledger.actions.base import HOUR, QUARTER, instant
 from gridnet_contracts.ledger.actions.certificates import Claim
 from gridnet_contracts.ledger.actions.records import Consume, GridFactor, Impact, Verdict, Verify
 from gridnet_contracts.ledger.entry import Order
@@ -41,36 +38,13 @@ from gridnet_contracts.settlement.booking import Booking, Quarter
 from gridnet_contracts.settlement.certificates import Production, Storage, Verified, issue_orders, release_orders
 from gridnet_contracts.settlement.emissions import Exchange, impact_orders
 from gridnet_contracts.settlement.energies import HomeEnergy, substitute
-from gridnet_contracts.settlement.prices import Prices, Rule
 from gridnet_contracts.settlement.settlement import Settlement, settle
-from gridnet_policies.no_battery import NoBattery
-from gridnet_policies.policy import Policy
 
 RELEASE_AFTER = STEPS_PER_DAY + LONGEST_OUTAGE
 """Quarter-hours until a certificate is free: a day's balance is closed by then, and what an outage kept back has come."""
-DAY_CLOSES = (2, 0)
-"""UTC hour and minute at which the day before is weighed as a whole."""
 EVERYONE = "*"
 WH_PER_KWH = 1000.0
 MG_PER_G = 1000
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a policy did over a span, and what the meters' points saw."""
-
-    start: int
-    transitions: list[Transition]
-    truth: PointTruth
-
-
-def run_policy(case: Case, policy: Policy, start: int, steps: int) -> Run:
-    """Plays `policy` over a span. Raises `PowerFlowDiverged`."""
-    transitions, truths = [], []
-    for one in play(case, policy, start, steps):
-        transitions.append(one.transition)
-        truths.append(point_truth(one.transition.params, np.array([one.step]), one.transition, one.after.soc))
-    return Run(start, transitions, PointTruth.joined(truths))
 
 
 @dataclass
@@ -80,7 +54,7 @@ class Tally:
     readings: Counter[str] = field(default_factory=Counter)
     """Accepted, rejected, missing, late."""
     verdicts: Counter[str] = field(default_factory=Counter)
-    """By level and outcome, those that did not pass."""
+    """By level and outcome, those on record."""
     energy: Counter[str] = field(default_factory=Counter)
     saved_g: int = 0
     rewards: int = 0
@@ -92,15 +66,15 @@ class Tally:
 class Pipeline:
     """A community's quarter-hours, one after the other, from the readings that arrive to the ledger."""
 
-    def __init__(self, community: Community, ledger: Ledger, ladder: Ladder, rule: Rule) -> None:
+    def __init__(self, community: Community, ledger: Ledger, ladder: Ladder, pricing: Pricing, prober: Prober) -> None:
         self.community = community
         self.ledger = ledger
         self.ladder = ladder
-        self.rule = rule
+        self.pricing = pricing
+        self.prober = prober
         self.tally = Tally()
         self._clock = community.case.clock
         self._books = bookings.Community(community.name)
-        self._prices = make_prices(community.case.scenario, community.case.series)
         self._readings: dict[datetime, dict[str, Reading]] = defaultdict(dict)
         self._bookings: dict[datetime, Booking] = {}
         self._issued: dict[datetime, dict[str, int]] = {}
@@ -125,8 +99,8 @@ class Pipeline:
         for verdict in judged.verdicts:
             if verdict.outcome != "pass":
                 self._doubts.add((self._who(verdict), verdict.start))
-        verdicts = [*judged.verdicts, *self._closed_day(now)]
-        orders = [self._verified(measured, arrived, judged), *self._doubted(verdicts), *self._settled(measured)]
+        orders = [self._verified(measured, arrived, judged), *self._judged(judged.verdicts, QUARTER)]
+        orders += [*self._judged(self._closed_day(now), HOUR), *self._settled(measured)]
         orders += self._corrected({reading.start for reading in judged.readings} - {measured})
         orders += self._released(self._clock.time_of(step - RELEASE_AFTER))
         self.enter(orders, now)
@@ -139,17 +113,18 @@ class Pipeline:
         self.tally.entries += sum(not receipt.repeated for receipt in receipts)
 
     def _closed_day(self, now: datetime) -> Sequence[JudgedVerdict]:
-        """The balance of the day before, once what was late by an hour or two has come."""
+        """The balance and the probes of the day before, once what was late by an hour or two has come; then new probes."""
         if (now.hour, now.minute) != DAY_CLOSES:
             return ()
         day = now.date() - timedelta(days=1)
-        verdicts = self.ladder.close_day(day)
+        verdicts = [*self.ladder.close_day(day), *self.prober.judge()]
         self._beliefs = after_day(self._beliefs, verdicts, self.community.head.name)
         located = any(verdict.level == Level.LOCATED for verdict in verdicts)
         for verdict in verdicts:
             # Where level 3 names homes, the feeder's imbalance is theirs; else nobody is above doubt that day.
             if verdict.outcome != "pass" and not (located and self._who(verdict) == EVERYONE):
                 self._doubts.add((self._who(verdict), day))
+        self.prober.choose(now, self._beliefs)
         return verdicts
 
     def _who(self, verdict: JudgedVerdict) -> str:
@@ -174,16 +149,18 @@ class Pipeline:
         )
         return Order(f"verify:{self.community.name}:{quarter.begin}", action)
 
-    def _doubted(self, verdicts: Sequence[JudgedVerdict]) -> Iterator[Order]:
-        """The verdicts that did not pass, each a record."""
+    def _judged(self, verdicts: Iterable[JudgedVerdict], span: timedelta) -> Iterator[Order]:
+        """Each verdict that did not pass, and each on a probe, as a record. A record can't be longer than an hour: one of a whole
+        hour stands for its UTC day, one of a quarter-hour for itself."""
         for verdict in verdicts:
-            if verdict.outcome == "pass":
+            if verdict.outcome == "pass" and verdict.level != Level.PROBED:
                 continue
             self.tally.verdicts[f"L{int(verdict.level)} {verdict.outcome}"] += 1
-            begin = instant(verdict.start)
+            start = verdict.start if span == QUARTER else verdict.start.replace(minute=0)
+            begin = instant(start)
             action = Verdict(
                 start=begin,
-                end=instant(verdict.start + QUARTER),
+                end=instant(start + span),
                 device=f"{self.community.name}:{verdict.device}",
                 level=int(verdict.level),
                 outcome=verdict.outcome,
@@ -222,11 +199,7 @@ class Pipeline:
             else:
                 self._drawn[party][measured] = reading.drawn_wh
                 energies.append(HomeEnergy(party, reading.injected_wh, reading.drawn_wh))
-        return settle(energies, self._tariff(measured), self.rule)
-
-    def _tariff(self, measured: datetime) -> Prices:
-        step = self._step(measured)
-        return Prices.from_eur(float(self._prices.import_eur_per_kwh[step]), float(self._prices.export_eur_per_kwh[step]))
+        return settle(energies, self.pricing.at(self._step(measured)), self.pricing.rule)
 
     def _step(self, start: datetime) -> int:
         return round((start - self._clock.start) / timedelta(hours=self._clock.dt_h))
@@ -307,11 +280,14 @@ class Pipeline:
         return Order(f"factor:{self.community.name}:{quarter.begin}", action)
 
     def record_savings(self, baseline: Run, now: datetime) -> None:
-        """Emissions saved against the same homes without dispatch, for the quarter-hours whose head reading was accepted."""
-        dt_h, exchanges = self._clock.dt_h, []
+        """Emissions saved against the same homes without dispatch, for the quarter-hours whose head reading was accepted. One whose
+        reading may still come is left to a longer run, and so is what follows it: each record carries its rest to the next."""
+        dt_h, exchanges, ends = self._clock.dt_h, [], now
         for row, step in enumerate(baseline.truth.step):
             start = self._clock.time_of(int(step))
             head = self._readings.get(start, {}).get(self.community.head.name)
+            if head is None and row >= len(baseline.truth.step) - RELEASE_AFTER:
+                ends = min(ends, start)
             if head is None:
                 continue
             exchanges.append(
@@ -323,23 +299,9 @@ class Pipeline:
                     evidence=_evidence(head),
                 )
             )
-        orders = impact_orders(exchanges)
+        orders = impact_orders([each for each in exchanges if each.quarter.start < ends])
         self.enter(orders, now)
         self.tally.saved_g += sum(order.action.saved_g for order in orders if isinstance(order.action, Impact))
-
-
-def arrivals(park: MeterPark, run: Run) -> dict[int, list[Delivery]]:
-    """What the meters send, by the step in which it arrives."""
-    _, messages = measure(park, MeterState.new(park, run.start), run.truth)
-    by_step: dict[int, list[Delivery]] = defaultdict(list)
-    for delivery in deliveries(messages, park.model.link, park.model.seed):
-        by_step[delivery.step].append(delivery)
-    return by_step
-
-
-def without_dispatch(case: Case, start: int, steps: int) -> Run:
-    """The counterfactual: the same homes, their batteries at rest, the sun uncurtailed."""
-    return run_policy(case, NoBattery(), start, steps)
 
 
 def _evidence(reading: Reading) -> str:

@@ -9,7 +9,8 @@ from datetime import datetime
 import numpy as np
 
 from gridnet.app.community import Community
-from gridnet.app.pipeline import Pipeline, Run
+from gridnet.app.pipeline import Pipeline
+from gridnet.app.run import Run
 from gridnet.metering.points import MeterPoint
 from gridnet.metering.reading import Reading
 from gridnet_contracts.rewards.epoch import Rendered

@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import cast, get_args
 
 from gridnet.app.bench.table import aligned
 from gridnet.app.community import Community, founding, make_community, registration, repeatable_salts
-from gridnet.app.pipeline import Pipeline, Run, arrivals, run_policy, without_dispatch
+from gridnet.app.pipeline import Pipeline
+from gridnet.app.play import play
+from gridnet.app.pricing import Pricing
+from gridnet.app.probing import Prober
+from gridnet.app.review import read_records, waiting
+from gridnet.app.run import Run, Slack, gathered, pieces, without_dispatch
 from gridnet.app.service_points import rendered
 from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_DAY
 from gridnet.errors import Fault, InputError
 from gridnet.metering.keys import DeviceKey
-from gridnet.metering.meters import MeterModel, MeterPark, recording
+from gridnet.metering.link import Delivery, deliveries
+from gridnet.metering.meters import MeterModel, MeterPark, MeterState, measure, recording
 from gridnet.metering.points import head_point, meter_points
 from gridnet.metering.registry import KeyRegistry
 from gridnet.metering.tamper import Model, Tamper
 from gridnet.verification.ladder import Ladder
+from gridnet.verification.settings import Settings
 from gridnet_contracts.ledger.ledger import Ledger
 from gridnet_contracts.ledger.privacy import Privacy
 from gridnet_contracts.ledger.seal import Seal
 from gridnet_contracts.rewards.epoch import reward, reward_orders
 from gridnet_contracts.rewards.programme import Programme, load_programme
-from gridnet_contracts.settlement.prices import RULES
+from gridnet_contracts.settlement.prices import RULES, Rule
 from gridnet_policies.registry import POLICIES, make_policies
 
-SETTLED = tuple(rule for rule in RULES if rule != "dlmp")
-"""Rules that a simulation can settle by: prices by bus come from the optimiser's plan, which knows the future."""
+IDLE = "idle_battery"
+"""A fraud behind the meters: a battery that reports what it does not do (`Slack`)."""
+MODELS = (*get_args(Model), IDLE)
+PROBE_FALSE_ALARMS = 0.001
+"""Share of the honest that a probe fails: less than the ladder's own default, since a community is probed every day."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,11 @@ class Task:
     def steps(self) -> int:
         """How many quarter-hours."""
         return self.days * STEPS_PER_DAY
+
+    @property
+    def epoch_steps(self) -> int:
+        """How many quarter-hours are rewarded together."""
+        return self.programme.epoch_days * STEPS_PER_DAY
 
 
 def simulate(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
@@ -67,8 +84,8 @@ def _check(arguments: argparse.Namespace, case: Case) -> None:
     faults = []
     if arguments.policy not in POLICIES:
         faults.append(Fault("--policy", repr(arguments.policy), f"one of {', '.join(POLICIES)}"))
-    if arguments.rule not in SETTLED:
-        faults.append(Fault("--rule", repr(arguments.rule), f"one of {', '.join(SETTLED)}"))
+    if arguments.rule not in RULES:
+        faults.append(Fault("--rule", repr(arguments.rule), f"one of {', '.join(RULES)}"))
     days = case.clock.steps // STEPS_PER_DAY - 1
     if not (arguments.days >= 1 and arguments.first_day >= 0 and arguments.first_day + arguments.days <= days):
         faults.append(
@@ -94,46 +111,80 @@ def _run(arguments: argparse.Namespace, task: Task, ledger: Ledger, say: Callabl
     community = make_community(case, privacy)
     ledger.commit(registration(community, privacy, task.programme), case.clock.time_of(first))
     say(f"{arguments.policy} dispatches {task.days} days; the same homes without dispatch")
-    [policy, *_] = make_policies(arguments.policy, 1)
-    runs = run_policy(case, policy, first, task.steps), without_dispatch(case, first, task.steps)
-    park, registry = _metered(arguments, community, runs[0])
-    pipeline = Pipeline(community, ledger, Ladder(case, community.points, registry), arguments.rule)
-    arrived = arrivals(park, runs[0])
-    for step in range(first + 1, first + task.steps + 1):
-        pipeline.close(step, arrived.get(step, []))
-        if (step - first) % STEPS_PER_DAY == 0:
-            say(f"day {(step - first) // STEPS_PER_DAY} of {task.days} settled")
-    _close_epochs(pipeline, task, runs)
+    field = _Field(arguments, task, community)
+    ladder = Ladder(case, community.points, field.registry, Settings(probe_false_alarms=PROBE_FALSE_ALARMS))
+    prober = Prober(community, ladder, arguments.seed)
+    pipeline = Pipeline(community, ledger, ladder, Pricing(community, cast(Rule, arguments.rule), first), prober)
+    end, baseline = first + task.steps, without_dispatch(case, first, task.steps)
+    for run in field.run(prober):
+        pipeline.pricing.follow(run)
+        # The last quarter-hour of all is closed one after it was played, when its readings have come.
+        until = end + 1 if run.end == end else run.end
+        for step in range(max(run.start, first + 1), until):
+            pipeline.close(step, field.arrived.pop(step, []))
+            if (step - first) % task.epoch_steps == 0:
+                _close_epoch(pipeline, task, (Run.joined(field.runs), baseline), step)
+        say(f"settled until {case.clock.time_of(until):%Y-%m-%d %H:%M} UTC")
+    pipeline.record_savings(baseline, case.clock.time_of(end + 1))
     return pipeline
 
 
-def _metered(arguments: argparse.Namespace, community: Community, run: Run) -> tuple[MeterPark, KeyRegistry]:
-    """The meters, honest but for `--tamper`, and the registry that knows their keys."""
-    clock = community.case.clock
-    names = [point.name for point in (*community.points, community.head)]
-    keys = {name: DeviceKey.simulated(arguments.seed, f"{community.name}/{name}") for name in names}
-    registry = KeyRegistry()
-    for name, key in keys.items():
-        registry = registry.enrol(name, key.public_key, clock.time_of(run.start))
-    honest = MeterPark(community.points, community.head, clock, keys, MeterModel(seed=arguments.seed))
-    return replace(honest, tampers=_tampers(arguments.tamper, honest, run)), registry
+class _Field:
+    """What happens at the homes: dispatch, physics, and meters, honest but for `--tamper`, whose messages are on their way."""
+
+    def __init__(self, arguments: argparse.Namespace, task: Task, community: Community) -> None:
+        self._task = task
+        self._second_day = task.start + STEPS_PER_DAY
+        [self._policy, *_] = make_policies(arguments.policy, 1)
+        frauds = [_fraud(text) for text in arguments.tamper]
+        self._frauds = [(model, size, meters) for model, size, meters in frauds if model != IDLE]
+        devices = {point.name: point.device for point in community.of_kind("battery")}
+        self._slack = [
+            Slack(device, size, self._second_day)
+            for model, size, meters in frauds
+            if model == IDLE and (device := devices[meters[0]]) is not None
+        ]
+        clock = task.case.clock
+        names = [point.name for point in (*community.points, community.head)]
+        keys = {name: DeviceKey.simulated(arguments.seed, f"{community.name}/{name}") for name in names}
+        self.registry = KeyRegistry()
+        for name, key in keys.items():
+            self.registry = self.registry.enrol(name, key.public_key, clock.time_of(task.start))
+        self._park = MeterPark(community.points, community.head, clock, keys, MeterModel(seed=arguments.seed))
+        self._meters = MeterState.new(self._park, task.start)
+        self.runs: list[Run] = []
+        self.arrived: dict[int, list[Delivery]] = defaultdict(list)
+        """By the step in which it arrives."""
+
+    def run(self, prober: Prober) -> Iterator[Run]:
+        """Plays and measures piece by piece; the next begins once the caller is done with the last, and with its probes."""
+        task = self._task
+        steps = play(task.case, self._policy, task.start, task.steps, prober.steer)
+        for piece in pieces(task.case.clock, task.start, task.steps):
+            run = gathered(islice(steps, len(piece)), self._slack)
+            self.runs.append(run)
+            if self._frauds and not self._park.tampers and piece.stop >= self._second_day:
+                self._park = replace(self._park, tampers=self._tampers())
+            self._meters, messages = measure(self._park, self._meters, run.truth)
+            for delivery in deliveries(messages, self._park.model.link, self._park.model.seed):
+                self.arrived[delivery.step].append(delivery)
+            yield run
+
+    def _tampers(self) -> tuple[Tamper, ...]:
+        """Frauds from the second day on; a model that repeats a past repeats the first."""
+        day = Run.joined(self.runs).truth.rows(0, STEPS_PER_DAY)
+        return tuple(
+            Tamper(cast(Model, model), meters, size, self._second_day, recording=recording(self._park, day, meters[0]))
+            for model, size, meters in self._frauds
+        )
 
 
-def _tampers(wanted: list[str], park: MeterPark, run: Run) -> tuple[Tamper, ...]:
-    """Frauds from the second day on; a model that repeats a past repeats the first."""
-    tampers = []
-    for model, size, meters in map(_fraud, wanted):
-        past = recording(park, run.truth.rows(0, STEPS_PER_DAY), meters[0])
-        tampers.append(Tamper(model, meters, size, run.start + STEPS_PER_DAY, recording=past))
-    return tuple(tampers)
-
-
-def _fraud(text: str) -> tuple[Model, float, tuple[str, ...]]:
+def _fraud(text: str) -> tuple[str, float, tuple[str, ...]]:
     """`MODEL:SIZE:METER[,METER]` taken apart. Raises `ValueError` where it is not."""
     model, size, meters = text.split(":")
-    if model not in get_args(Model):
+    if model not in MODELS:
         raise ValueError(model)
-    return cast(Model, model), float(size), tuple(meters.split(","))
+    return model, float(size), tuple(meters.split(","))
 
 
 def _fraud_faults(wanted: list[str], case: Case) -> list[Fault]:
@@ -141,44 +192,38 @@ def _fraud_faults(wanted: list[str], case: Case) -> list[Fault]:
     faults = []
     for text in wanted:
         try:
-            _, _, named = _fraud(text)
+            model, size, named = _fraud(text)
         except ValueError:
-            models = ", ".join(get_args(Model))
+            models = ", ".join(MODELS)
             faults.append(Fault("--tamper", repr(text), f"MODEL:SIZE:METER[,METER], e.g. scaled:0.2:home-007; models: {models}"))
             continue
         unknown = sorted(set(named) - meters)
         if unknown:
             faults.append(Fault("--tamper", ", ".join(unknown), f"meters of {case.scenario.name}, e.g. {min(meters)}"))
+        elif model == IDLE and not (0.0 < size <= 1.0 and len(named) == 1 and named[0].startswith("bat-")):
+            faults.append(Fault("--tamper", repr(text), f"{IDLE}:SIZE:BATTERY, the size above 0 and at most 1"))
     return faults
 
 
-def _close_epochs(pipeline: Pipeline, task: Task, runs: tuple[Run, Run]) -> None:
-    """At the end of the span: savings, and rewards for each whole epoch in it."""
-    clock, programme = task.case.clock, task.programme
-    now = clock.time_of(task.start + task.steps + 1)
-    pipeline.record_savings(runs[1], now)
-    for day in range(0, task.days - programme.epoch_days + 1, programme.epoch_days):
-        run, baseline = (_part(run, day, programme.epoch_days) for run in runs)
-        points = rendered(pipeline, programme, run, baseline)
-        epoch = reward(programme, clock.time_of(run.start), points)
-        pipeline.enter(reward_orders(epoch), now)
-        pipeline.tally.rewards += epoch.given
-
-
-def _part(run: Run, day: int, days: int) -> Run:
-    first, end = day * STEPS_PER_DAY, (day + days) * STEPS_PER_DAY
-    return Run(run.start + first, run.transitions[first:end], run.truth.rows(first, end))
+def _close_epoch(pipeline: Pipeline, task: Task, runs: tuple[Run, Run], end: int) -> None:
+    """Rewards of the epoch that ends with `end`, by what is known and thought of everybody then: a longer run says the same."""
+    first, last = end - task.start - task.epoch_steps, end - task.start
+    run, baseline = (each.part(first, last) for each in runs)
+    epoch = reward(task.programme, task.case.clock.time_of(run.start), rendered(pipeline, task.programme, run, baseline))
+    pipeline.enter(reward_orders(epoch), task.case.clock.time_of(end + 1))
+    pipeline.tally.rewards += epoch.given
 
 
 def _print(pipeline: Pipeline, ledger: Ledger, took_s: float) -> None:
     tally = pipeline.tally
     rows = [["readings", ""], *([f"  {name}", f"{count:,}"] for name, count in sorted(tally.readings.items()))]
-    rows += [["verdicts that did not pass", ""], *([f"  {name}", f"{count:,}"] for name, count in sorted(tally.verdicts.items()))]
+    rows += [["verdicts on record", ""], *([f"  {name}", f"{count:,}"] for name, count in sorted(tally.verdicts.items()))]
     rows += [["energy of released quarter-hours", "kWh"]]
     rows += [[f"  {name}", f"{wh / 1000:,.1f}"] for name, wh in sorted(tally.energy.items())]
     rows += [["saved against no dispatch, kg CO2", f"{tally.saved_g / 1000:,.1f}"], ["reward tokens given", f"{tally.rewards:,}"]]
     rows += [["entries", ""], ["  new", f"{tally.entries:,}"], ["  there before", f"{tally.repeated:,}"]]
     print(aligned(rows))
+    print(f"\n{waiting(read_records(ledger.database).queue)}")
     meters = len(pipeline.community.points) + 1
     print(f"\n{tally.intervals * meters / took_s:,.0f} device-intervals/s, dispatch and meters with it")
     print(f"log key, for gridnet audit verify --key: {ledger.seal.key.verifier.encode()}\n")

@@ -9,7 +9,7 @@
 
 All are standard deviations. Of P, Q and V, 0.8 is a gain that one meter keeps for life (calibration, transformer ratio) and 0.6 is
 drawn anew for each interval; as 0.8^2 + 0.6^2 = 1, a reading taken at random has the table's figure. The part of full scale is
-drawn per interval and only while something flows.
+drawn per interval and only while something flows. `white` gives a class whose error is drawn anew as a whole.
 
 IEC 62053-22 limits the error of a class 0.2 S or 0.5 S meter to 0.2 % or 0.5 % of the reading from 5 % of rated current on and to
 about twice that at 1 %, IEC 62053-21 class 1 alike: hence the part of full scale, a hundredth of the class. The standards set
@@ -19,7 +19,7 @@ The split 0.8/0.6, and V and SoC, are assumptions: the standards are silent ther
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -45,6 +45,10 @@ class Accuracy:
     voltage: float
     soc_constant: float
     soc_interval: float
+    lasting: float = CONSTANT_SHARE
+    """Share of the error of P, Q and V that is a gain for life."""
+    anew: float = INTERVAL_SHARE
+    """Share that is drawn in each interval; the squares of both add up to 1."""
 
 
 ACCURACY: dict[ClassName, Accuracy] = {
@@ -53,6 +57,12 @@ ACCURACY: dict[ClassName, Accuracy] = {
     "0.5": Accuracy(0.005, 0.00005, 0.001, 0.01, 0.002),
     "1": Accuracy(0.01, 0.0001, 0.002, 0.01, 0.002),
 }
+
+
+def white(accuracy: Accuracy) -> Accuracy:
+    """A class of the same size without any gain that lasts."""
+    return replace(accuracy, lasting=0.0, anew=1.0)
+
 
 _P, _Q, _V, _P_FLOOR, _Q_FLOOR, _SOC, _DRIFT = range(7)
 _COLUMNS = 7
@@ -70,7 +80,8 @@ class Errors:
         """What the meter's sensors give for `truth` (steps,) at consecutive `steps` (steps,)."""
         kept, drawn = self._kept(), self._drawn(steps)
         power, full = self.accuracy.power, self.accuracy.full_scale * capacity_kw
-        p, q, v = (CONSTANT_SHARE * kept[each] + INTERVAL_SHARE * drawn[:, each] for each in (_P, _Q, _V))
+        lasting, anew = self.accuracy.lasting, self.accuracy.anew
+        p, q, v = (lasting * kept[each] + anew * drawn[:, each] for each in (_P, _Q, _V))
         return Sensed(
             truth.p_kw * (1.0 + power * p) + np.where(truth.p_kw != 0.0, full * drawn[:, _P_FLOOR], 0.0),
             truth.q_kvar * (1.0 + power * q) + np.where(truth.q_kvar != 0.0, full * drawn[:, _Q_FLOOR], 0.0),

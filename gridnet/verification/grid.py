@@ -1,7 +1,8 @@
 """What the power flow predicts from the homes' own readings, and how far a truthful answer may be from it.
 
 Level 2 and level 3 look at residuals: what the head meter and the voltages say, less what the power flow makes of the reported P
-and Q. All arrays have intervals along the first axis; homes stand in the order of `Grid.bus`.
+and Q. A part of their noise is displays in whole Wh: what one interval's difference lacks, the next has. All arrays have intervals
+along the first axis; homes stand in the order of `Grid.bus`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.case import Case
-from gridnet.feeder import BASE_KVA
+from gridnet.feeder import BASE_KVA, SolvedModel
 from gridnet.linear import linearise_pq
+from gridnet.metering.points import head_point
 from gridnet.verification.settings import Settings, constant_sd, interval_sd
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_ROUNDING_KW = 0.001 * 4.0 / np.sqrt(6.0)
+DISPLAY_KW = 0.004
+"""1 Wh in a quarter-hour."""
+ROUNDING_KW = 0.001 * 4.0 / np.sqrt(6.0)
 """Standard deviation of the difference of two displays in whole Wh, as power over a quarter-hour."""
 _DRIFT_SHARE = 0.001
 """Typical share of a power's step from one interval to the next that a drifting clock puts into the wrong one."""
@@ -28,6 +32,8 @@ _FLOOR_KW = 0.002
 """What the power flow and the truth may differ by without any meter."""
 _FLOOR_PU = 1e-5
 """The same for a voltage: rounding to mV, and more."""
+
+NOT_TOLD: Floats = np.empty(0)
 
 
 class Reported(NamedTuple):
@@ -41,6 +47,8 @@ class Reported(NamedTuple):
     """(steps, homes)"""
     head_kw: Floats
     """(steps,) > 0: the feeder draws."""
+    head_kvar: Floats = NOT_TOLD
+    """(steps,) its reactive power; `NOT_TOLD` if the head meter tells none."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,12 @@ class Residual:
     """(steps,) head measured less predicted."""
     sd_kw: Floats
     """(steps,) standard deviation of `off_kw` among honest meters, without the errors that last."""
+    head_kvar: Floats
+    """(steps,) reactive power as measured, 0 where it is not known."""
+    off_kvar: Floats
+    """(steps,) head's reactive power measured less predicted, 0 where it is not known."""
+    sd_kvar: Floats
+    """(steps,) its standard deviation as that of `off_kw`; infinite where it is not known."""
     off_pu: Floats
     """(steps, homes) voltage measured less predicted, NaN where missing or disturbed by what is missing elsewhere."""
     vm_pu: Floats
@@ -69,7 +83,7 @@ class Residual:
 
 
 class Branches(NamedTuple):
-    """What flows into each branch at its two ends, kW and kvar: (steps, branches)."""
+    """What flows into each branch's series impedance at its two ends, kW and kvar: (steps, branches)."""
 
     p_from: Floats
     q_from: Floats
@@ -84,6 +98,7 @@ class Grid:
         self.case = case
         self.bus = bus
         self.capacity_kw = capacity_kw
+        self.head_capacity_kw = head_point(case).capacity_w / 1000.0
         self.settings = settings
         params = case.params
         p_kw, q_kvar = np.zeros((1, params.buses)), np.zeros((1, params.buses))
@@ -105,7 +120,8 @@ class Grid:
         """Predicts and compares; rows without a head reading are left out. Raises `PowerFlowDiverged` never: rows whose
         reported powers have no power flow are left out too, level 1 having held them."""
         row = np.flatnonzero(~np.isnan(reported.head_kw))
-        p_kw, q_kvar, spread_kw = self._filled(reported, row)
+        p_kw, spread_kw = self._filled(reported.p_kw[row])
+        q_kvar, spread_kvar = self._filled(reported.q_kvar[row])
         at_bus = [np.zeros((len(row), self.case.params.buses)) for _ in range(2)]
         for target, values in zip(at_bus, (p_kw, q_kvar), strict=True):
             target[:, self.bus] = values
@@ -113,6 +129,9 @@ class Grid:
         volts = self.case.power_flow.voltages(*at_bus)
         good = flow.converged
         head_kw = reported.head_kw[row]
+        head_kvar = reported.head_kvar[row] if len(reported.head_kvar) else np.full(len(row), np.nan)
+        told = ~np.isnan(head_kvar)
+        head_kvar = np.where(told, head_kvar, 0.0)
         residual = Residual(
             step=row,
             p_kw=p_kw,
@@ -121,6 +140,9 @@ class Grid:
             loss_kw=flow.loss_kw,
             off_kw=head_kw - flow.slack_p_kw,
             sd_kw=self._head_sd(p_kw, head_kw, spread_kw),
+            head_kvar=head_kvar,
+            off_kvar=np.where(told, head_kvar - flow.slack_q_kvar, 0.0),
+            sd_kvar=np.where(told, self._head_sd(q_kvar, head_kvar, spread_kvar), np.inf),
             off_pu=np.where(self._disturbed(spread_kw), np.nan, reported.vm_pu[row] - flow.vm_pu[:, self.bus]),
             vm_pu=flow.vm_pu[:, self.bus],
             node_volts=volts,
@@ -129,16 +151,17 @@ class Grid:
 
     def lasting_sd(self, residual: Residual) -> Floats:
         """(steps,) standard deviation of the head's residual with the errors that last: gains of the meters, impedances."""
-        settings = self.settings
-        gains = ((constant_sd(settings.meter.power) * residual.p_kw) ** 2).sum(axis=1)
-        gains += (constant_sd(settings.head.power) * residual.head_kw) ** 2 + (settings.impedance_error * residual.loss_kw) ** 2
+        meter, head = self.settings.meter, self.settings.head
+        gains = ((constant_sd(meter.power, meter.lasting) * residual.p_kw) ** 2).sum(axis=1)
+        gains += (constant_sd(head.power, head.lasting) * residual.head_kw) ** 2
+        gains += (self.settings.impedance_error * residual.loss_kw) ** 2
         return np.asarray(np.sqrt(gains + residual.sd_kw**2))
 
     def branches(self, residual: Residual) -> Branches:
         """Flows that the prediction has in each branch."""
         volts = residual.node_volts
         model, ends = self.case.feeder.model, self.case.power_flow.network.branch_node
-        yff, yft, ytf, ytt = model.branch_admittance.T
+        yff, yft, ytf, ytt = series_admittance(model).T
         live = (ends >= 0).all(axis=1)
         start, end = volts[:, np.where(live, ends[:, 0], 0)], volts[:, np.where(live, ends[:, 1], 0)]
         into_from = np.where(live, start * (yff * start + yft * end).conj(), 0.0) * BASE_KVA
@@ -155,35 +178,46 @@ class Grid:
                 columns[1][:, node] = self.d_vm[:, buses + bus]
         return columns[0], columns[1]
 
-    def _filled(self, reported: Reported, row: Ints) -> tuple[Floats, Floats, Floats]:
-        """P, Q with each missing reading replaced by the mean of its home, and what that may be off by; (steps, homes)
-        each, the last 0 where nothing is missing."""
-        p_kw, q_kvar = reported.p_kw[row], reported.q_kvar[row]
-        missing = np.isnan(p_kw)
+    def _filled(self, power: Floats) -> tuple[Floats, Floats]:
+        """`power` (steps, homes), kW or kvar, with each missing reading replaced by the mean of its home, and what that may be
+        off by, 0 where nothing is missing."""
+        missing = np.isnan(power)
         if not missing.any():
-            return p_kw, q_kvar, np.zeros(p_kw.shape)
+            return power, np.zeros(power.shape)
         known = np.maximum((~missing).sum(axis=0), 1)
-        mean_p, mean_q = (np.where(missing, 0.0, each).sum(axis=0) / known for each in (p_kw, q_kvar))
+        mean = np.where(missing, 0.0, power).sum(axis=0) / known
         # What a home does unseen lasts, and homes have rare peaks: the widest it was seen to stray stands for one deviation. One
         # that was hardly seen may do what its fuse allows.
-        spread = np.where(missing, 0.0, np.abs(p_kw - mean_p)).max(axis=0, initial=0.0)
+        spread = np.where(missing, 0.0, np.abs(power - mean)).max(axis=0, initial=0.0)
         spread = np.where(known > 10, spread, self.capacity_kw)
-        filled = [np.where(missing, mean, each) for mean, each in ((mean_p, p_kw), (mean_q, q_kvar))]
-        return filled[0], filled[1], missing * spread
+        return np.where(missing, mean, power), missing * spread
 
     def _disturbed(self, spread_kw: Floats) -> NDArray[np.bool_]:
         """(steps, homes) where what is missing elsewhere may move a voltage by more than its meter is wrong by: nothing can be said
         of it then."""
-        allowed = np.hypot(interval_sd(self.settings.meter.voltage), _FLOOR_PU)
+        meter = self.settings.meter
+        allowed = np.hypot(interval_sd(meter.voltage, meter.anew), _FLOOR_PU)
         return np.asarray(spread_kw @ np.abs(self.d_vm[:, self.bus]).T > allowed)
 
-    def _head_sd(self, p_kw: Floats, head_kw: Floats, spread_kw: Floats) -> Floats:
+    def _head_sd(self, power: Floats, at_head: Floats, spread: Floats) -> Floats:
+        """Of P or of Q: (steps, homes), (steps,), (steps, homes)."""
         meter, head = self.settings.meter, self.settings.head
-        own = (interval_sd(meter.power) * p_kw) ** 2 + (p_kw != 0.0) * (meter.full_scale * self.capacity_kw) ** 2
-        turned = np.diff(p_kw, axis=0, prepend=p_kw[:1]) if len(p_kw) else p_kw
-        own += (_DRIFT_SHARE * turned) ** 2 + _ROUNDING_KW**2
-        upstream = (interval_sd(head.power) * head_kw) ** 2 + (head.full_scale * self.capacity_kw.sum()) ** 2
-        return np.asarray(np.sqrt(own.sum(axis=1) + upstream + (spread_kw**2).sum(axis=1) + _FLOOR_KW**2))
+        own = (interval_sd(meter.power, meter.anew) * power) ** 2 + (power != 0.0) * (meter.full_scale * self.capacity_kw) ** 2
+        turned = np.diff(power, axis=0, prepend=power[:1]) if len(power) else power
+        own += (_DRIFT_SHARE * turned) ** 2 + ROUNDING_KW**2
+        upstream = (interval_sd(head.power, head.anew) * at_head) ** 2 + (head.full_scale * self.head_capacity_kw) ** 2
+        return np.asarray(np.sqrt(own.sum(axis=1) + upstream + ROUNDING_KW**2 + (spread**2).sum(axis=1) + _FLOOR_KW**2))
+
+
+def series_admittance(model: SolvedModel) -> NDArray[np.complex128]:
+    """(branches, 4) what a branch's series impedance gives to its admittance; what stands across it (iron, charging) is left out.
+    Zeros where the branch is out of service."""
+    yff, yft, ytf, ytt = model.branch_admittance.T
+    live = (model.branch_node >= 0).all(axis=1) & (yff != 0)
+    turns = np.where(live, np.abs(ytt) / np.where(live, np.abs(yff), 1.0), 1.0)
+    series = np.sqrt(yft * ytf * turns)
+    series = np.where((series * ytt.conj()).real < 0.0, -series, series)
+    return np.where(live[:, None], np.stack([series / turns, yft, ytf, series], axis=1), 0.0)
 
 
 def _rows(residual: Residual, keep: NDArray[np.bool_]) -> Residual:

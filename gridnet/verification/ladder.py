@@ -144,7 +144,8 @@ class Ladder:
         first = min(known, default=end)
         steps = round((end - first) / _QUARTER)
         p_kw, q_kvar, vm_pu = (np.full((steps, len(self._homes)), np.nan) for _ in range(3))
-        arrays = Reported(p_kw, q_kvar, vm_pu, np.full(steps, np.nan))
+        head_kw, head_kvar = np.full(steps, np.nan), np.full(steps, np.nan)
+        arrays = Reported(p_kw, q_kvar, vm_pu, head_kw, head_kvar)
         for start in known:
             row, readings = round((start - first) / _QUARTER), self._known[start]
             for home, point in enumerate(self._homes):
@@ -154,7 +155,8 @@ class Ladder:
                     if Flag.NO_VOLTAGE not in reading.flags:
                         arrays.vm_pu[row, home] = reading.voltage_mv / (_MILLI * PHASE_V)
             if self._head in readings:
-                arrays.head_kw[row] = -_kilo(readings[self._head].net_wh)
+                head_kw[row] = -_kilo(readings[self._head].net_wh)
+                head_kvar[row] = -_kilo(readings[self._head].reactive_varh)
         return arrays
 
     def _opened(self, raw: bytes, start: datetime, now: datetime) -> tuple[Reading, bytes] | Verdict:

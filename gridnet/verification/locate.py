@@ -1,21 +1,24 @@
 """Level 3: if the feeder does not balance, whose meter would explain it?
 
-The residuals of the head and of all voltages are regressed together on what may be wrong, each with the honest size of its error
-as prior (Bayesian linear regression, closed form):
+The residuals of the head (active and reactive power) and of all voltages are regressed together on what may be wrong, each with the
+honest size of its error as prior (Bayesian linear regression, closed form):
 
 | unknown | moves the head by | moves the voltages by | prior |
 |---|---|---|---|
-| gain of home i, and of its magnitude | its power | its power times the sensitivities to bus i | the class of the meter |
-| gain of the head | the head's power | nothing | the class of the head |
+| active gain of home i, and of its magnitude | its power | its power times the sensitivities to bus i | the class of the meter |
+| reactive gain of home i | its reactive power | the same | the class of the meter |
+| angle of home i, which makes reactive power of active | its active power | the same | the class of the meter |
+| gains of the head, active and reactive, and its angle | its power | nothing | the class of the head |
 | constant | 1 | nothing | 1 W |
 | impedance of branch l | its losses | its flow times the difference of the sensitivities to its ends | `impedance_error` |
 
 What a meter's voltage is off by for life is taken out with the mean over time. The branches are what makes this usable: without
 them impedances that are 5 % wrong move voltages more than a thief does. They are also the assumption to name beside every result.
 
-For each home in turn the hypothesis "this one is not honest" widens its prior; the Bayes factors against "all are honest", compared
-over the homes, give each one's confidence. The one that explains most is then set free and the question asked again. A constant
-shift of one meter can't be located so: a constant is the same at whichever home, and voltages are known up to a constant.
+For each home in turn the hypotheses of level 2, a gain of its active power or of both, widen its prior; the Bayes factors against
+"all are honest", compared over the homes, give each one's confidence. The one that explains most is then set free and the question
+asked again. A constant shift of one meter can't be located so: a constant is the same at whichever home, and voltages are known up
+to a constant.
 
 Scaling a branch's impedance by 1 + e leaves e times its flow at one end and takes it at the other, which is how the
 sensitivities to injections serve for impedances, in meshes too.
@@ -43,6 +46,7 @@ LEAST_CONFIDENCE = 0.1
 SLAB = 0.3
 """Standard deviation of the gain of a meter that is not honest."""
 _VOLTAGE_FLOOR = 1e-5
+_NOTHING = 1e-9
 
 
 class Suspect(NamedTuple):
@@ -70,17 +74,20 @@ class Located:
 
 
 class Evidence(NamedTuple):
-    """Normal equations: `gram` (unknowns, unknowns), `pull` (unknowns,), `prior` variances; in the order of `balance.Model`."""
+    """Normal equations: `gram` (unknowns, unknowns), `pull` (unknowns,), `prior` variances; in the order of `balance.Model`, as are
+    the hypotheses, without the constant."""
 
     gram: Floats
     pull: Floats
     prior: Floats
+    asked: Floats
+    """(unknowns, hypotheses)"""
     home: Ints
-    """Home of each of the first unknowns."""
+    """(hypotheses,)"""
 
 
 class _Weighed(NamedTuple):
-    """For each home, of its unknown that explains most: log Bayes factor of "this one is not honest", score, gain, deviation."""
+    """For each home, of its hypothesis that explains most: log Bayes factor of "this one is not honest", score, gain, deviation."""
 
     log_factor: Floats
     score: Floats
@@ -112,26 +119,29 @@ def locate(grid: Grid, residual: Residual) -> Located:
 def gather(grid: Grid, residual: Residual) -> Evidence:
     """What head and voltages say together."""
     settings, homes, model = grid.settings, grid.homes, whitened(grid, residual)
-    flows = grid.branches(residual)
+    flows, injecting = grid.branches(residual), model.home[2 * homes :]
     buses, ends = grid.case.params.buses, grid.case.power_flow.network.branch_node
+    # Of each unknown before the constant, its home: in the order of `Model`.
+    bus = grid.bus[np.concatenate([np.tile(np.arange(homes), 3), injecting])]
     space = [
-        np.hstack([grid.d_vm[:, offset + grid.bus[model.home]], np.zeros((homes, 2)), _between(each, ends)])
+        np.hstack([grid.d_vm[:, offset + bus], np.zeros((homes, 4)), _between(each, ends)])
         for offset, each in zip((0, buses), grid.node_columns(), strict=True)
     ]
-    nothing = np.zeros((len(model.z), 2))
-    # The sign of the active power, so that a gain on its magnitude takes the reactive power with it.
-    turn = np.where(np.arange(len(model.home)) < homes, 1.0, np.where(residual.p_kw[:, model.home] < 0.0, -1.0, 1.0))
+    p_kw, q_kvar, no, nothing = residual.p_kw, residual.q_kvar, np.zeros_like(residual.p_kw), np.zeros((len(residual.step), 4))
+    uneven = np.abs(p_kw[:, injecting])
     time = [
-        np.hstack([-turn * residual.p_kw[:, model.home], nothing, flows.p_from]),
-        np.hstack([-turn * residual.q_kvar[:, model.home], nothing, flows.q_from]),
+        np.hstack([-p_kw, no, no, -uneven, nothing, flows.p_from]),
+        np.hstack([no, -q_kvar, -p_kw, 0.0 * uneven, nothing, flows.q_from]),
     ]
     off = residual.off_pu
     known = ~np.isnan(off)
     mean = np.where(known, off, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     gram, pull = _separable(time, space, np.where(known, off - mean, 0.0))
-    variance = interval_sd(settings.meter.voltage) ** 2 + _VOLTAGE_FLOOR**2
-    columns = model.columns
-    return Evidence(columns.T @ columns + gram / variance, columns.T @ model.z + pull / variance, model.prior, model.home)
+    variance = interval_sd(settings.meter.voltage, settings.meter.anew) ** 2 + _VOLTAGE_FLOOR**2
+    gram, pull = gram / variance, pull / variance
+    for z, columns in zip(model.z, model.columns, strict=True):
+        gram, pull = gram + columns.T @ columns, pull + columns.T @ z
+    return Evidence(gram, pull, model.prior, model.asked[:, :-1], model.home)
 
 
 def _named(weighed: _Weighed, best: int) -> Iterator[Suspect]:
@@ -154,7 +164,7 @@ def _named(weighed: _Weighed, best: int) -> Iterator[Suspect]:
 def _widened(evidence: Evidence, home: int) -> Floats:
     """The priors with everything of one home set free."""
     prior = evidence.prior.copy()
-    prior[np.flatnonzero(evidence.home == home)] = SLAB**2
+    prior[evidence.asked[:, evidence.home == home].any(axis=1)] = SLAB**2
     return prior
 
 
@@ -181,19 +191,18 @@ def _separable(time: list[Floats], space: list[Floats], off: Floats) -> tuple[Fl
 
 def _weigh(evidence: Evidence, homes: int) -> _Weighed:
     """Asks of each home in turn whether it is not honest."""
-    covariance = np.linalg.inv(evidence.gram + np.diag(1.0 / evidence.prior))
-    unknowns = len(evidence.home)
-    mean, after, prior = (covariance @ evidence.pull)[:unknowns], np.diag(covariance)[:unknowns], evidence.prior[:unknowns]
-    learned = np.maximum(prior - after, 1e-9 * prior)
-    precision, pull = learned / prior**2, mean / prior
-    # `pull` and `precision` are those of the home's gain with its own prior left in the noise: widen it by the slab.
+    settled = np.linalg.solve(evidence.gram + np.diag(1.0 / evidence.prior), np.column_stack([evidence.gram, evidence.pull]))
+    # What is left for a hypothesis once all unknowns, with their priors, are in the noise.
+    precision = ((evidence.gram - evidence.gram @ settled[:, :-1]) @ evidence.asked * evidence.asked).sum(axis=0)
+    pull = evidence.asked.T @ (evidence.pull - evidence.gram @ settled[:, -1])
+    precision = np.maximum(precision, _NOTHING)
     widened = SLAB**2 / (1.0 + precision * SLAB**2)
     each = np.stack(
-        [0.5 * pull**2 * widened - 0.5 * np.log1p(precision * SLAB**2), mean / np.sqrt(learned), pull * widened, widened**0.5]
+        [0.5 * pull**2 * widened - 0.5 * np.log1p(precision * SLAB**2), pull / np.sqrt(precision), pull * widened, widened**0.5]
     )
     best = each[:, :homes].copy()
-    for column in range(homes, unknowns):
-        home = evidence.home[column]
-        if each[0, column] > best[0, home]:
-            best[:, home] = each[:, column]
+    for hypothesis in range(homes, len(evidence.home)):
+        home = evidence.home[hypothesis]
+        if each[0, hypothesis] > best[0, home]:
+            best[:, home] = each[:, hypothesis]
     return _Weighed(*best)

@@ -8,7 +8,13 @@ sensitivities promise (a matched filter). That gives the share of the asked powe
     share = sum(r y) / sum(r^2),   r = sign * power * sensitivity,   standard deviation = noise / sqrt(sum(r^2))
 
 An honest battery has 1, one that only reports has 0. A thief would have to know the signs in advance, or own the neighbours'
-meters.
+meters. The residuals are cleared of each meter's constant error, and of the setpoint that the steps stood beside: a battery that
+does not move keeps that one back too, and would otherwise be as likely to look too good as too bad.
+
+What others do unseen disturbs a probe, and moves all voltages of an interval together. So the deviation is the larger of two: the
+one that the meters' class promises, and the one that the intervals' scatter shows, each interval taken as one observation
+(Liang and Zeger, "Longitudinal data analysis using generalized linear models", Biometrika 73(1), 1986). A probe beside somebody
+else's fraud is then undecided, and accuses nobody.
 """
 
 from __future__ import annotations
@@ -30,21 +36,30 @@ Floats = NDArray[np.float64]
 
 DETECTION = 0.99
 """Share of batteries that don't move at all which a probe of `slots_needed` finds."""
+HALF = 0.5
+"""Share that passes in any case: it is as far from a battery that obeys as from one that rests."""
+FEWEST_SLOTS = 6
+"""Intervals that a probe must have for its scatter to say anything: three of them go into the fit."""
 _VOLTAGE_FLOOR = 1e-5
+_STILL_KW2 = 1e-6
+"""A setpoint that varies by less, summed over a probe's intervals, explains nothing."""
 _PPM = 1e6
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Steps asked of the battery at home number `home`: (slots,) kW, beside its setpoint, balanced between up and down."""
+    """Steps asked of the battery at home number `home`."""
 
     home: int
     asked_kw: Floats
+    """(slots,) kW beside its setpoint, balanced between up and down where nothing cut them."""
+    beside_kw: Floats | float = 0.0
+    """(slots,) kW, the setpoints that they stand beside."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the other meters say. `share` of the asked power that flowed, its standard deviation, and the least that passes."""
+    """What the other meters say: `share` of the asked power that flowed, its standard deviation, and the least that passes."""
 
     share: float
     share_sd: float
@@ -72,7 +87,8 @@ def draw_probe(home: int, power_kw: float, slots: int, rng: np.random.Generator)
 
 
 def slots_needed(grid: Grid, home: int, power_kw: float) -> int:
-    """The shortest probe, in intervals, that finds `DETECTION` at the settings' rate of false alarms.
+    """The shortest probe, in intervals, that finds `DETECTION` at the settings' rate of false alarms, where nothing but the meters
+    disturbs it and their scatter shows no more than they have. Twice as many leave room for both.
 
     Raises `InputError` where no other voltage answers to the home.
     """
@@ -87,24 +103,33 @@ def slots_needed(grid: Grid, home: int, power_kw: float) -> int:
 def judge_probe(grid: Grid, probe: Probe, reported: Reported) -> Answer:
     """Judges a probe by the other meters' voltages in its intervals; `reported` holds those intervals alone, in order.
 
-    Intervals where something is missing count less or not at all. Raises `InputError` where the shapes don't agree or no voltage of
-    another meter is there.
+    Intervals where something is missing count less or not at all. Raises `InputError` where the shapes don't agree, where fewer
+    than `FEWEST_SLOTS` intervals have a voltage of another meter, or where none of them answers.
     """
     if len(reported.head_kw) != len(probe.asked_kw):
         raise InputError(f"a probe of {len(probe.asked_kw)} intervals can't be judged by {len(reported.head_kw)}")
     without = reported.p_kw.copy()
     without[:, probe.home] -= probe.asked_kw
     residual = grid.residual(reported._replace(p_kw=without, head_kw=np.nan_to_num(reported.head_kw)))
-    expected = probe.asked_kw[residual.step, None] * _response(grid, probe.home)
-    known = ~np.isnan(residual.off_pu)
-    # Each meter's own constant error goes with its mean; what is left of the probe there goes with it.
-    expected, off = (_centred(each, known) for each in (expected, residual.off_pu))
+    response = _response(grid, probe.home)
+    known = ~np.isnan(residual.off_pu) & (response != 0.0)
+    slots = int(known.any(axis=1).sum())
+    if slots < FEWEST_SLOTS:
+        raise InputError(f"a probe of home number {probe.home} is known in {slots} intervals; {FEWEST_SLOTS} are needed")
+    beside = np.broadcast_to(probe.beside_kw, probe.asked_kw.shape)[residual.step]
+    expected = probe.asked_kw[residual.step, None] * response
+    # What is left of the probe itself there goes with what is cleared away.
+    expected, off = (_cleared(each, beside, known) for each in (expected, residual.off_pu))
     power = float((expected**2).sum())
     if not power > 0.0:
         raise InputError(f"no other meter's voltage answers to the probe of home number {probe.home}")
-    sd = _noise(grid) / math.sqrt(power)
-    limit = 1.0 - NormalDist().inv_cdf(1.0 - grid.settings.probe_false_alarms) * sd
-    return Answer(float((expected * off).sum()) / power, sd, limit)
+    share = float((expected * off).sum()) / power
+    per_slot = (expected * (off - share * expected)).sum(axis=1)
+    scatter = math.sqrt(float((per_slot**2).sum()) * slots / (slots - 3)) / power
+    sd = max(_noise(grid) / math.sqrt(power), scatter)
+    # What a probe is longer than it had to be serves the honest: no more than half has to be seen of a battery that moves.
+    limit = min(HALF, 1.0 - NormalDist().inv_cdf(1.0 - grid.settings.probe_false_alarms) * sd)
+    return Answer(share, sd, limit)
 
 
 def probe_verdict(answer: Answer, device: str, start: datetime) -> Verdict:
@@ -132,6 +157,14 @@ def _response(grid: Grid, home: int) -> Floats:
 
 def _noise(grid: Grid) -> float:
     return math.hypot(interval_sd(grid.settings.meter.voltage), _VOLTAGE_FLOOR)
+
+
+def _cleared(values: Floats, beside: Floats, known: NDArray[np.bool_]) -> Floats:
+    """`values` (slots, homes) less what a constant of each meter and the setpoint `beside` (slots,) explain; 0 where not known."""
+    centred, moved = _centred(values, known), _centred(np.broadcast_to(beside[:, None], values.shape), known)
+    power = (moved**2).sum(axis=0)
+    slope = np.where(power > _STILL_KW2, (moved * centred).sum(axis=0) / np.maximum(power, _STILL_KW2), 0.0)
+    return np.asarray(centred - slope * moved)
 
 
 def _centred(values: Floats, known: NDArray[np.bool_]) -> Floats:

@@ -1,6 +1,7 @@
 """Level 5: a queue of devices for a person to look at, and what the person decides.
 
-Verdicts of levels 2 to 4 that hold a device put it in the queue; nothing leaves it but by a decision, which is a verdict itself.
+A verdict that holds a device puts it in the queue; nothing leaves it but by a decision, which is a verdict itself. What is rejected
+(level 0) does not count, and needs nobody.
 """
 
 from __future__ import annotations
@@ -8,12 +9,39 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from gridnet.errors import InputError
-from gridnet.verification.verdict import Level, Verdict
+from gridnet.verification.verdict import Level, Outcome, Verdict
 
-FIRST_LEVEL = Level.BALANCED
+Decision = Literal["pass", "reject"]
+
+
+class Noted(Protocol):
+    """What the queue needs to know of a verdict: a `Verdict` has it, and so may the record of one."""
+
+    @property
+    def device(self) -> str:
+        """Whom it is about."""
+
+    @property
+    def start(self) -> datetime:
+        """Start of its interval."""
+
+    @property
+    def level(self) -> Level:
+        """The rung that gave it."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it says."""
+
+    @property
+    def finding(self) -> str:
+        """Why, in words."""
+
+    def digest(self) -> str:
+        """SHA-256 of the whole verdict, in hex."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +49,7 @@ class Doubt:
     """A device in the queue, with the verdicts that brought it there, in order of arrival."""
 
     device: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Noted, ...]
 
     @property
     def since(self) -> datetime:
@@ -33,6 +61,11 @@ class Doubt:
         """The highest rung that doubts."""
         return max(verdict.level for verdict in self.verdicts)
 
+    @property
+    def finding(self) -> str:
+        """What that rung found, the last time."""
+        return [verdict.finding for verdict in self.verdicts if verdict.level == self.level][-1]
+
 
 @dataclass(frozen=True)
 class ReviewQueue:
@@ -40,12 +73,12 @@ class ReviewQueue:
 
     doubts: tuple[Doubt, ...] = ()
 
-    def with_verdicts(self, verdicts: Iterable[Verdict]) -> ReviewQueue:
-        """The queue after these verdicts; those that pass, and levels 0, 1 and 5, change nothing, nor does one that is in it."""
+    def with_verdicts(self, verdicts: Iterable[Noted]) -> ReviewQueue:
+        """The queue after these verdicts; one that does not hold changes nothing, nor does one that is in it."""
         by_device = {doubt.device: doubt.verdicts for doubt in self.doubts}
         for verdict in verdicts:
             known = by_device.get(verdict.device, ())
-            if verdict.outcome != "pass" and FIRST_LEVEL <= verdict.level < Level.REVIEWED and verdict not in known:
+            if verdict.outcome == "hold" and verdict not in known:
                 by_device[verdict.device] = (*known, verdict)
         return ReviewQueue(tuple(Doubt(device, known) for device, known in by_device.items()))
 
@@ -53,15 +86,23 @@ class ReviewQueue:
         """What to look at first: highest rung, then oldest, then name."""
         return tuple(sorted(self.doubts, key=lambda doubt: (-doubt.level, doubt.since, doubt.device)))
 
-    def decide(self, device: str, outcome: Literal["pass", "reject"], who: str, words: str) -> tuple[ReviewQueue, Verdict]:
+    def about(self, device: str) -> Doubt | None:
+        """What is open about a device."""
+        return next((each for each in self.doubts if each.device == device), None)
+
+    def without(self, device: str) -> ReviewQueue:
+        """The queue with nothing open about a device."""
+        return ReviewQueue(tuple(each for each in self.doubts if each.device != device))
+
+    def decide(self, device: str, outcome: Decision, who: str, words: str) -> tuple[ReviewQueue, Verdict]:
         """Closes the doubts about `device`: the queue without them, and the verdict to record, which lists their digests.
 
         `pass` releases what was held, `reject` withdraws it. Raises `InputError` where nothing about the device is open, or where
         nobody decides or says why.
         """
-        doubt = next((each for each in self.doubts if each.device == device), None)
+        doubt = self.about(device)
         if doubt is None or not who.strip() or not words.strip():
             raise InputError(f"{device}: a decision needs an open doubt, a name and a reason")
         evidence: dict[str, int | str] = {f"verdict_{k}": verdict.digest() for k, verdict in enumerate(doubt.verdicts)}
         decided = Verdict(device, doubt.since, Level.REVIEWED, outcome, words, {"who": who, **evidence})
-        return ReviewQueue(tuple(each for each in self.doubts if each is not doubt)), decided
+        return self.without(device), decided

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from gridnet.errors import LedgerError
 from gridnet_contracts.ledger.actions.base import Action
@@ -17,11 +17,11 @@ from gridnet_contracts.ledger.errors import KeyReused
 from gridnet_contracts.ledger.rows import Certificate, Issuance
 from gridnet_contracts.ledger.rules.apply import apply, places_of
 from gridnet_contracts.ledger.rules.context import Context
-from gridnet_contracts.ledger.schema import entries
 from gridnet_contracts.ledger.state import Changes, State
 from gridnet_contracts.ledger.store import (
     StoredRows,
     StoredTiles,
+    last_time,
     log_size,
     open_places,
     refuse_known,
@@ -54,7 +54,7 @@ class Batch:
         """`connection` holds the write lock; `time` as in `Ledger.commit`."""
         self._connection = connection
         self._size = log_size(connection)
-        self._last = connection.execute(select(entries.c.time).where(entries.c.seq == self._size - 1)).scalar()
+        self._last = last_time(connection)
         self._time = self._stamp(time)
         self._lookup = StoredRows(connection)
         self._state = State(self._lookup)

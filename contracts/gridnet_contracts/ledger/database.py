@@ -126,7 +126,7 @@ def _writer(path: str) -> sqlite3.Connection:
     """A connection that is durable on every commit; one for reading where the disk allows no more."""
     if Path(path).is_file() and not os.access(Path(path).parent, os.W_OK):
         return _read_only(path)
-    connection = sqlite3.connect(path, timeout=BUSY_S)
+    connection = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
     for pragma in DURABLE:
         connection.execute(f"PRAGMA {pragma}")
     return connection
@@ -136,11 +136,11 @@ def _read_only(path: str) -> sqlite3.Connection:
     """A connection that touches nothing, not even the write-ahead log, where no writer has one open."""
     waiting = Path(f"{path}-wal").exists()
     address = f"file:{quote(path)}?mode=ro{'' if waiting else '&immutable=1'}"
-    return sqlite3.connect(address, uri=True, timeout=BUSY_S)
+    return sqlite3.connect(address, uri=True, timeout=BUSY_S, check_same_thread=False)
 
 
 def sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
-    """An engine on the SQLite connections that `connect` opens, one for each thread that asks."""
+    """An engine on the SQLite connections that `connect` opens. The pool lends each to one thread at a time, not always the same."""
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
 
     @event.listens_for(engine, "connect")

@@ -269,7 +269,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict that did not pass."""
+    """A verdict that did not pass, or that a person or a probe gave."""
 
     KEY: ClassVar = ("device", "start", "entry")
     MUTABLE: ClassVar = ()

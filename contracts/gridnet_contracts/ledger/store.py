@@ -85,6 +85,11 @@ def log_size(connection: Connection) -> int:
     return 0 if last is None else last + 1
 
 
+def last_time(connection: Connection) -> str | None:
+    """When the last entry was made, as entries write it; None before the first."""
+    return connection.execute(select(entries.c.time).order_by(entries.c.seq.desc()).limit(1)).scalar()
+
+
 def stored_keys(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, str, bytes]]:
     """Of these idempotency keys, those used before: their entry, the hash of its body, its leaf."""
     query = select(entries.c.key, entries.c.seq, entries.c.body_hash, entries.c.leaf)

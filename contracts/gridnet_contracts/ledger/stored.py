@@ -93,6 +93,10 @@ def as_evidence() -> Iterator[None]:
         reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
         raise VerificationError(f"the database can't be read: {reason}") from error
 
+BESIDE = "service_"
+"""How the names of tables begin that belong to the dispatch service."""
+_PASSIVE = {"table", "index", "constraint"}
+
 
 def damage(connection: Connection) -> str | None:
     """What the database itself finds wrong: broken pages, values of another type, references to nothing. None where nothing is."""
@@ -106,7 +110,11 @@ def damage(connection: Connection) -> str | None:
 
 
 def definitions(connection: Connection) -> frozenset[tuple[str, ...]]:
-    """Tables, indexes, views, constraints and triggers that act, and the tables' version, each as the database states it."""
+    """Tables, indexes, views, constraints and triggers that act, and the tables' version, each as the database states it.
+
+    Tables of the dispatch service (`BESIDE`) may stand in the same database. They are not the ledger's, and without a trigger, which
+    is listed wherever it stands, they can't touch it.
+    """
     versions = {("version", str(version)) for version in MigrationContext.configure(connection).get_current_heads()}
     if connection.dialect.name == "sqlite":
         query = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'"
@@ -119,7 +127,8 @@ def definitions(connection: Connection) -> frozenset[tuple[str, ...]]:
             WHERE conrelid <> 0 AND connamespace = current_schema()::regnamespace
             UNION ALL SELECT 'function', proname, '', prosrc FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
             UNION ALL SELECT 'view', viewname, '', definition FROM pg_views WHERE schemaname = current_schema()"""
-    return frozenset(tuple(map(str, row)) for row in connection.execute(text(query))) | versions
+    stated = (tuple(map(str, row)) for row in connection.execute(text(query)))
+    return frozenset(row for row in stated if not (row[0] in _PASSIVE and row[2].startswith(BESIDE))) | versions
 
 
 def check_version(connection: Connection) -> None:

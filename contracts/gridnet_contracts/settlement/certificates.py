@@ -9,6 +9,8 @@
 A quarter-hour can be issued once per device, so a correction can only lower it: where more was verified than was issued, the
 surplus never becomes a certificate. After the release certificates are final here; the registry can still withdraw one wherever it
 is, and what its holder is owed for that is a `Move` between the two.
+
+What is in doubt at the release stays held, until a person decides (`reviewed_orders`).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from gridnet_contracts.ledger.actions.base import Action
 from gridnet_contracts.ledger.actions.certificates import Issue, Release, Split, Transfer, Withdraw
 from gridnet_contracts.ledger.actions.storage import Charge, Discharge
 from gridnet_contracts.ledger.entry import Order
+from gridnet_contracts.ledger.rows import Certificate
 from gridnet_contracts.settlement.booking import Booking, Quarter
 from gridnet_contracts.settlement.matching import Sale, sales
 
@@ -67,6 +70,16 @@ class Delivery:
     bought: dict[str, list[str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided about held certificates."""
+
+    passed: bool
+    words: str
+    evidence: str
+    """SHA-256 of the verdict, in hexadecimal."""
+
+
 def issue_orders(quarter: Quarter, productions: Iterable[Production]) -> list[Order]:
     """Held certificates of what was produced; none for a plant that gave nothing. By device."""
     return [_issue(quarter, each, held=True) for each in sorted(productions, key=_device) if each.wh]
@@ -90,6 +103,18 @@ def release_orders(booking: Booking, verified: Verified) -> Delivery:
     for storage in sorted(verified.storages, key=_device):
         stock.store(storage)
     return Delivery(stock.orders, unmet, stock.bought())
+
+
+def reviewed_orders(held: Iterable[Certificate], decision: Decision) -> list[Order]:
+    """Ends the wait of certificates that a doubt held, by a person's decision: all released to their owners, or all withdrawn. What
+    was sold of them stays sold as energy: nobody is made to take a certificate long after."""
+    orders = []
+    for each in sorted(held, key=lambda certificate: certificate.certificate):
+        name, owner = each.certificate, each.party
+        release = Release(certificate=name, owner=owner, evidence=decision.evidence)
+        action = release if decision.passed else Withdraw(certificate=name, owner=owner, reason=decision.words)
+        orders.append(Order(f"review:{decision.evidence[:16]}:{name}", action))
+    return orders
 
 
 def deliver(quarter: Quarter, sold: Sequence[Sale], certificates: Mapping[str, Sequence[str]]) -> Delivery:

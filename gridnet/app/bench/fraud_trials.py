@@ -15,19 +15,17 @@ from numpy.typing import NDArray
 from gridnet.app.bench.evaluate import run_week
 from gridnet.case import Case
 from gridnet.feeder import SolvedModel
-from gridnet.metering.accuracy import CONSTANT_SHARE, INTERVAL_SHARE, Accuracy
-from gridnet.metering.points import meter_points
+from gridnet.metering.accuracy import Accuracy
+from gridnet.metering.points import head_point, meter_points
 from gridnet.metering.tamper import PAIRS, Model, Recording, Sensed, Tamper, tampered
 from gridnet.powerflow import compile_power_flow
-from gridnet.verification.grid import Grid, Reported
+from gridnet.verification.grid import DISPLAY_KW, Grid, Reported, series_admittance
 from gridnet.verification.settings import Settings
 from gridnet_policies.rule import Rule
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_WH_KW = 0.004
-"""1 Wh in a quarter-hour."""
 _DAY = 96
 
 
@@ -38,6 +36,7 @@ class Homes:
     name: tuple[str, ...]
     bus: Ints
     capacity_kw: Floats
+    head_capacity_kw: float
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class Week:
 
     seen: Sensed
     head_kw: Floats
+    head_kvar: Floats
 
 
 def homes_of(case: Case) -> Homes:
@@ -55,6 +55,7 @@ def homes_of(case: Case) -> Homes:
         tuple(point.name for point in homes),
         np.array([point.bus for point in homes], dtype=np.int64),
         np.array([point.capacity_w / 1000.0 for point in homes]),
+        head_point(case).capacity_w / 1000.0,
     )
 
 
@@ -66,7 +67,8 @@ def true_week(case: Case, homes: Homes, week: int) -> Week:
     for target, load, done in zip(at_bus, (params.load_p_kw, params.load_q_kvar), (run.done[:, 0], run.done[:, 1]), strict=True):
         np.add.at(target.T, params.load_bus, load[span].T)
         np.add.at(target.T, params.device_bus, done.T)
-    return Week(Sensed(at_bus[0][:, homes.bus], at_bus[1][:, homes.bus], run.vm_pu[:, homes.bus]), run.slack_p_kw)
+    seen = Sensed(at_bus[0][:, homes.bus], at_bus[1][:, homes.bus], run.vm_pu[:, homes.bus])
+    return Week(seen, run.slack_p_kw, case.power_flow.solve(*at_bus).slack_q_kvar)
 
 
 def draw_tamper(model: Model, size: float, homes: Homes, weeks: Sequence[Week], rng: np.random.Generator) -> Tamper:
@@ -84,11 +86,13 @@ def measured(week: Week, homes: Homes, tampers: Sequence[Tamper], settings: Sett
     sensed = Sensed(
         _powers(true.p_kw, meter, homes.capacity_kw, rng),
         _powers(true.q_kvar, meter, homes.capacity_kw, rng),
-        true.vm_pu * (1.0 + _errors(meter.voltage, true.vm_pu.shape, rng)),
+        true.vm_pu * (1.0 + meter.voltage * _errors(meter, true.vm_pu.shape, rng)),
     )
     counted = tampered(sensed, np.arange(len(week.head_kw)), homes.name, tampers)
-    head = _powers(week.head_kw[:, None], settings.head, np.array([homes.capacity_kw.sum()]), rng)
-    return Reported(_registered(counted.p_kw), _registered(counted.q_kvar), counted.vm_pu, _registered(head)[:, 0])
+    # Of the head, P and Q are two columns that err by themselves.
+    head = _powers(np.column_stack([week.head_kw, week.head_kvar]), settings.head, np.full(2, homes.head_capacity_kw), rng)
+    p_kw, q_kvar, at_head = (_registered(each, rng) for each in (counted.p_kw, counted.q_kvar, head))
+    return Reported(p_kw, q_kvar, counted.vm_pu, at_head[:, 0], at_head[:, 1])
 
 
 def wrong_impedances(case: Case, error: float, rng: np.random.Generator) -> Case:
@@ -106,13 +110,7 @@ def make_grid(case: Case, homes: Homes, settings: Settings) -> Grid:
 
 def _rescaled(model: SolvedModel, factor: Floats) -> SolvedModel:
     """The model with each branch's series admittance times `factor`; what stands across it (iron, charging) stays."""
-    yff, yft, ytf, ytt = model.branch_admittance.T
-    live = (model.branch_node >= 0).all(axis=1) & (yff != 0)
-    turns = np.where(live, np.abs(ytt) / np.where(live, np.abs(yff), 1.0), 1.0)
-    series = np.sqrt(yft * ytf * turns)
-    series = np.where((series * ytt.conj()).real < 0.0, -series, series)
-    more = factor - 1.0
-    moved = np.stack([more * series / turns, more * yft, more * ytf, more * series], axis=1)
+    moved = (factor - 1.0)[:, None] * series_admittance(model)
     admittance, branches = model.admittance.copy(), model.branch_admittance + moved
     for (start, end), (dff, dft, dtf, dtt) in zip(model.branch_node, moved, strict=True):
         if start >= 0 and end >= 0:
@@ -123,16 +121,18 @@ def _rescaled(model: SolvedModel, factor: Floats) -> SolvedModel:
     return model._replace(admittance=admittance, branch_admittance=branches)
 
 
-def _errors(share: float, shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    kept = CONSTANT_SHARE * rng.standard_normal(shape[1])
-    return np.asarray(share * (kept + INTERVAL_SHARE * rng.standard_normal(shape)))
+def _errors(accuracy: Accuracy, shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """In units of the class."""
+    kept = accuracy.lasting * rng.standard_normal(shape[1])
+    return np.asarray(kept + accuracy.anew * rng.standard_normal(shape))
 
 
 def _powers(true: Floats, accuracy: Accuracy, capacity_kw: Floats, rng: np.random.Generator) -> Floats:
     floor = (true != 0.0) * accuracy.full_scale * capacity_kw * rng.standard_normal(true.shape)
-    return np.asarray(true * (1.0 + _errors(accuracy.power, true.shape, rng)) + floor)
+    return np.asarray(true * (1.0 + accuracy.power * _errors(accuracy, true.shape, rng)) + floor)
 
 
-def _registered(power: Floats) -> Floats:
-    """Differences of displays in whole Wh."""
-    return np.diff(np.floor(np.cumsum(power / _WH_KW, axis=0)), axis=0, prepend=0.0) * _WH_KW
+def _registered(power: Floats, rng: np.random.Generator) -> Floats:
+    """Differences of displays in whole Wh. The registers have run before: they begin anywhere between two of them."""
+    count = rng.random(power.shape[1]) + np.cumsum(power / DISPLAY_KW, axis=0)
+    return np.diff(np.floor(count), axis=0, prepend=0.0) * DISPLAY_KW

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gridnet.metering.accuracy import ACCURACY, CONSTANT_SHARE, INTERVAL_SHARE, ClassName, Errors
+from gridnet.metering.accuracy import ACCURACY, CONSTANT_SHARE, INTERVAL_SHARE, ClassName, Errors, white
 from gridnet.metering.tamper import Sensed
 
 STEPS = np.arange(100, 772)
@@ -28,6 +28,14 @@ def test_the_spread_is_the_tables_and_the_split_as_told(name: ClassName) -> None
         assert series.mean(axis=0).std() == pytest.approx(CONSTANT_SHARE * sigma, rel=0.1)
         assert series.std(axis=0).mean() == pytest.approx(INTERVAL_SHARE * sigma, rel=0.05)
     assert np.hypot(CONSTANT_SHARE, INTERVAL_SHARE) == pytest.approx(1.0)
+
+
+def test_a_white_class_keeps_nothing_for_life_and_its_size() -> None:
+    seen = np.stack([Errors(f"home-{k}", white(ACCURACY["0.5"]), 7).sensed(TRUTH, STEPS, 0.0).p_kw for k in range(300)], axis=1)
+    errors = seen / TRUTH.p_kw[:, None] - 1.0
+
+    assert errors.std() == pytest.approx(0.005, rel=0.05)
+    assert errors.mean(axis=0).std() < 0.1 * CONSTANT_SHARE * 0.005
 
 
 def test_an_exact_meter_is_exact() -> None:

@@ -44,7 +44,7 @@ class Street:
 
     def true(self) -> Reported:
         """What meters without any error, rounding or fraud would say."""
-        return Reported(*(each.copy() for each in self.week.seen), self.week.head_kw.copy())
+        return Reported(*(each.copy() for each in self.week.seen), self.week.head_kw.copy(), self.week.head_kvar.copy())
 
     @property
     def largest(self) -> int:
@@ -63,7 +63,7 @@ def street() -> Street:
     np.add.at(at_bus[0].T, params.device_bus[case.fleet.batteries :], params.pv_p_kw[span].T)
     flow = case.power_flow.solve(*at_bus)
     seen = Sensed(at_bus[0][:, homes.bus], at_bus[1][:, homes.bus], flow.vm_pu[:, homes.bus])
-    return Street(case, homes, Week(seen, flow.slack_p_kw), make_grid(case, homes, Settings()))
+    return Street(case, homes, Week(seen, flow.slack_p_kw, flow.slack_q_kvar), make_grid(case, homes, Settings()))
 
 
 @dataclass(frozen=True)

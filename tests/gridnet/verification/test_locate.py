@@ -10,7 +10,7 @@ import pytest
 from gridnet.app.bench.fraud_trials import make_grid, wrong_impedances
 from gridnet.metering.tamper import Tamper
 from gridnet.verification.findings import located_verdicts
-from gridnet.verification.locate import locate
+from gridnet.verification.locate import gather, locate
 from gridnet.verification.settings import Settings
 from gridnet.verification.verdict import Level
 
@@ -55,6 +55,25 @@ def test_a_suspicion_names_its_assumption_and_is_held_not_rejected(street) -> No
     assert (verdict.device, verdict.level, verdict.outcome) == (name, Level.LOCATED, "hold")
     assert verdict.evidence["assumed_impedance_error_ppm"] == 50_000
     assert "5 %" in verdict.finding
+
+
+@pytest.mark.parametrize(("kind", "gain"), [("active", 0.2), ("reactive", 0.2), ("angle", 0.05)])
+def test_voltages_tell_by_how_much_each_thing_is_wrong(exact_street, kind: str, gain: float) -> None:
+    home, homes, reported = exact_street.largest, len(exact_street.homes.name), exact_street.true()
+    unknown = home + homes * ("active", "reactive", "angle").index(kind)
+    # Gains are shares of what is reported.
+    match kind:
+        case "active":
+            reported.p_kw[:, home] /= 1.0 - gain
+        case "reactive":
+            reported.q_kvar[:, home] /= 1.0 - gain
+        case _:
+            reported.q_kvar[:, home] += gain * reported.p_kw[:, home]
+    residual = exact_street.grid.residual(reported)
+    deaf = replace(residual, sd_kw=np.full_like(residual.sd_kw, 1e9), sd_kvar=np.full_like(residual.sd_kvar, np.inf))
+    evidence = gather(exact_street.grid, deaf)
+
+    assert evidence.pull[unknown] / evidence.gram[unknown, unknown] == pytest.approx(gain, rel=0.1)
 
 
 def test_voltages_alone_name_the_right_home_too(street) -> None:

@@ -71,9 +71,15 @@ def test_the_queue_takes_doubts_once_and_the_highest_rung_first() -> None:
     later = hold(Level.BALANCED, "home-002", DAY + timedelta(days=1), "its voltage does not follow")
     queue = ReviewQueue().with_verdicts([PASSED, impossible, later, SUSPECTED]).with_verdicts([SUSPECTED, NO_FOLLOW])
 
-    assert [doubt.device for doubt in queue.pending()] == ["home-001", "home-002"]
+    assert [doubt.device for doubt in queue.pending()] == ["home-001", "home-002", "home-009"]
     assert queue.pending()[0].verdicts == (SUSPECTED, NO_FOLLOW)
     assert (queue.pending()[0].level, queue.pending()[0].since) == (Level.LOCATED, DAY)
+    assert queue.pending()[0].finding == SUSPECTED.finding
+
+
+def test_what_level_0_rejects_needs_nobody() -> None:
+    forged = Verdict("home-001", DAY, Level.SIGNED, "reject", "wrong signature", {})
+    assert ReviewQueue().with_verdicts([forged]).pending() == ()
 
 
 def test_a_decision_closes_the_doubt_and_lists_what_it_decided() -> None:

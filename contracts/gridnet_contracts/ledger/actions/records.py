@@ -60,12 +60,12 @@ class Verify(Interval):
 
 
 class Verdict(Interval):
-    """One verdict that did not pass, with the hash of its evidence."""
+    """One verdict with the hash of its evidence: one that did not pass, or one that a person or a probe gave."""
 
     kind = "verdict"
     device: Name
     level: int = Field(ge=0, le=5)
     """Rung of the ladder of checks (L0 to L5)."""
-    outcome: Literal["hold", "reject"]
+    outcome: Literal["pass", "hold", "reject"]
     finding: Words
     evidence: Digest

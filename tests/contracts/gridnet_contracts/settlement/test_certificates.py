@@ -16,8 +16,19 @@ from gridnet.errors import InputError
 from gridnet_contracts.ledger.actions.certificates import Claim, Transfer
 from gridnet_contracts.ledger.entry import Order
 from gridnet_contracts.ledger.errors import LedgerError, StatusChangeRefused
+from gridnet_contracts.ledger.rows import Certificate
+from gridnet_contracts.ledger.store import stored_rows
 from gridnet_contracts.settlement.booking import Booking, Quarter, booking_orders
-from gridnet_contracts.settlement.certificates import Production, Storage, Verified, deliver, issue_orders, release_orders
+from gridnet_contracts.settlement.certificates import (
+    Decision,
+    Production,
+    Storage,
+    Verified,
+    deliver,
+    issue_orders,
+    release_orders,
+    reviewed_orders,
+)
 from gridnet_contracts.settlement.energies import HomeEnergy
 from gridnet_contracts.settlement.matching import Sale
 from gridnet_contracts.settlement.settlement import settle
@@ -46,6 +57,22 @@ def test_an_issue_is_held_and_can_be_neither_sold_nor_claimed(tmp_path: Path) ->
         ):
             with pytest.raises(StatusChangeRefused):
                 enter(ledger, [Order("too-soon", use)])
+
+
+@pytest.mark.parametrize(("passed", "status"), [(True, "active"), (False, "withdrawn")])
+def test_what_a_doubt_held_goes_where_a_person_decides_and_once(passed: bool, status: str, tmp_path: Path) -> None:
+    with books(tmp_path) as ledger:
+        enter(ledger, issue_orders(QUARTER, [ROOF, Production("pv-bob", "bob", 70, HASH)]))
+        with ledger.database.read() as connection:
+            held = [each for each in stored_rows(connection, Certificate) if each.party == "ann"]
+        orders = reviewed_orders(held, Decision(passed, "meter looked at", HASH))
+        for _ in range(2):  # a key makes it happen once
+            enter(ledger, orders)
+        assert certificates(ledger, status) == {f"pv-ann{AT}0-1000": "ann"}
+        assert certificates(ledger, "held") == {f"pv-bob{AT}0-70": "bob"}
+        with pytest.raises(StatusChangeRefused):
+            enter(ledger, reviewed_orders(held, Decision(passed, "looked at again", "11" * 32)))
+        assert faults(ledger) == []
 
 
 def test_verified_ones_are_released_and_sold_ones_handed_over(tmp_path: Path) -> None:

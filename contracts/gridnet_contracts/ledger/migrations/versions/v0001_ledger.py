@@ -75,7 +75,7 @@ TABLES = {
         missing INT NOT NULL CHECK (missing >= 0), entry INT NOT NULL REFERENCES entries (seq),
         PRIMARY KEY (community, start, entry)""",
     "judgements": """device TEXT NOT NULL, start TEXT NOT NULL, "end" TEXT NOT NULL,
-        level INT NOT NULL CHECK (level BETWEEN 0 AND 5), outcome TEXT NOT NULL CHECK (outcome IN ('hold', 'reject')),
+        level INT NOT NULL CHECK (level BETWEEN 0 AND 5), outcome TEXT NOT NULL CHECK (outcome IN ('pass', 'hold', 'reject')),
         finding TEXT NOT NULL, evidence TEXT NOT NULL,
         entry INT NOT NULL REFERENCES entries (seq), PRIMARY KEY (device, start, entry)""",
     "endings": """certificate TEXT NOT NULL REFERENCES certificates (certificate), entry INT NOT NULL REFERENCES entries (seq),
