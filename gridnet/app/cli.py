@@ -40,7 +40,10 @@ def parser() -> argparse.ArgumentParser:
     _add_import(commands.add_parser("import", help="turn another project's published task into a scenario folder"))
     _add_train(commands.add_parser("train", help="train a policy with stable-baselines3"))
     _add_simulate(commands.add_parser("simulate", help="dispatch, meter, verify, settle and record a community's days"))
-    add_ledger(commands.add_parser("ledger", help="the credit ledger: found, status, export, replay, prove, report"))
+    _add_serve(commands.add_parser("serve", help="run the dispatch service on a live feeder"))
+    _add_certificate(commands.add_parser("certificate", help="issue a client certificate of the service's authority"))
+    _add_device(commands.add_parser("device", help="run a simulated battery inverter behind SunSpec registers, on loopback"))
+    add_ledger(commands.add_parser("ledger", help="the credit ledger: found, status, export, replay, prove, report, review"))
     add_audit(commands.add_parser("audit", help="verify a proof, an export or a whole ledger, offline"))
     return top
 
@@ -62,6 +65,7 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
     instead.add_argument(
         "--ledger", action="store_true", help="measure the credit ledger: settling, proofs, replay, export, instead"
     )
+    instead.add_argument("--service", action="store_true", help="measure what the dispatch service costs per request, instead")
     instead.add_argument("--fraud", action="store_true", help="measure what verification finds of each kind of fraud, instead")
     instead.add_argument("--forecasts", action="store_true", help="compare the methods of forecasting load and PV instead")
     instead.add_argument(
@@ -91,12 +95,48 @@ def _add_simulate(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument("--db", metavar="URL", required=True, help="the ledger: sqlite:///FILE or postgresql://USER@HOST/NAME")
     simulate.add_argument("--seal", metavar="DIR", help="folder of the log's key and guard (SCENARIO-seal)")
     simulate.add_argument(
-        "--rule", default="mid_market", help="price inside the community: mid_market or supply_demand (mid_market)"
+        "--rule", default="mid_market", help="price inside the community: mid_market, supply_demand or dlmp (mid_market)"
     )
     simulate.add_argument("--programme", default="community", help="reward programme: a shipped name or a TOML file (community)")
     simulate.add_argument("--tamper", metavar="MODEL:SIZE:METER", action="append", default=[], help="a fraud; repeatable")
     simulate.add_argument("--seed", type=int, default=0, help="of meters, keys and pseudonyms (0)")
     simulate.set_defaults(command=_simulate)
+
+
+def _add_serve(serve: argparse.ArgumentParser) -> None:
+    serve.add_argument("--folder", metavar="DIR", default="gridnet-service", help="what the service keeps (gridnet-service)")
+    serve.add_argument("--db", metavar="URL", help="sqlite:///FILE or postgresql://USER@HOST/NAME (a file in DIR)")
+    serve.add_argument("--host", default="127.0.0.1", help="address to serve on (127.0.0.1)")
+    serve.add_argument("--port", type=int, default=8443, help="port to serve on (8443)")
+    serve.add_argument("--tls", metavar="DIR", help="ca.pem, server.pem and server.key (made for development in DIR/tls)")
+    serve.add_argument("--config", metavar="FILE", help="settings, TOML; GRIDNET_SERVE_.. in the environment count more")
+    serve.add_argument("--policy", help="who decides first: rl, mpc or rule (rl)")
+    serve.add_argument("--log-level", default="info", help="debug, info, warning or error (info)")
+    serve.set_defaults(command=_serve)
+
+
+def _add_certificate(certificate: argparse.ArgumentParser) -> None:
+    certificate.add_argument("name", metavar="NAME", help="of the client")
+    certificate.add_argument("--folder", metavar="DIR", default="gridnet-service", help="of the service (gridnet-service)")
+    certificate.add_argument("--tls", metavar="DIR", help="the authority's folder (DIR/tls)")
+    certificate.add_argument("--out", metavar="DIR", default=".", help="where to write NAME.pem and NAME.key (.)")
+    certificate.set_defaults(command=_certificate)
+
+
+def _add_device(device: argparse.ArgumentParser) -> None:
+    device.add_argument("--id", required=True, metavar="NAME", help="of the device")
+    device.add_argument("--server", metavar="URL", help="the service that it follows (none: what its registers are told)")
+    device.add_argument("--ca", metavar="FILE", help="certificate of the service's authority")
+    device.add_argument("--cert", metavar="FILE", help="the device's certificate")
+    device.add_argument("--key", metavar="FILE", help="the certificate's key")
+    device.add_argument("--meter", metavar="NAME", help="its sub-meter on the live feeder, as bat-00 (none: no signed readings)")
+    device.add_argument("--folder", metavar="DIR", help="what the device remembers, and its meter's key (NAME)")
+    device.add_argument("--modbus-port", type=int, default=8502, help="port of the registers, 0 for any (8502)")
+    device.add_argument("--power-kw", type=float, default=5.0, help="power, both ways (5)")
+    device.add_argument("--energy-kwh", type=float, default=10.0, help="capacity (10)")
+    device.add_argument("--soc", type=float, default=0.5, help="charge of a new device, 0 to 1 (0.5)")
+    device.add_argument("--report-s", type=float, default=60.0, help="seconds between two reports (60)")
+    device.set_defaults(command=_device)
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
@@ -148,6 +188,10 @@ def _bench(arguments: argparse.Namespace) -> None:
         from gridnet.app.bench.fraud import bench_fraud
 
         bench_fraud(arguments, _say)
+    elif arguments.service:
+        from gridnet.app.bench.service import bench_service
+
+        bench_service(arguments, _say)
     elif arguments.forecasts:
         from gridnet.app.bench.forecasts import bench_forecasts
 
@@ -177,6 +221,24 @@ def _simulate(arguments: argparse.Namespace) -> None:
     from gridnet.app.simulation import simulate
 
     simulate(arguments, _say)
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from gridnet.app.serve import serve
+
+    serve(arguments, _say)
+
+
+def _certificate(arguments: argparse.Namespace) -> None:
+    from gridnet.app.serve import issue
+
+    issue(arguments, _say)
+
+
+def _device(arguments: argparse.Namespace) -> None:
+    from gridnet.app.device.command import device
+
+    device(arguments, _say)
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,36 @@
+"""The application: every protocol's router over one service."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from gridnet.app.api import admin
+from gridnet.app.api.guard import Guard, Metrics
+from gridnet.app.api.native import credits, devices, dispatches, health, subscriptions, tokens
+from gridnet.app.api.openadr.router import make_router as openadr
+from gridnet.app.api.problems import add_handlers
+from gridnet.app.api.s2.router import make_router as s2
+from gridnet.app.api.sep.router import make_router as sep
+from gridnet.app.service.service import Service
+
+DESCRIPTION = """Setpoints for devices, and what they report. Powers are in kW at the device's terminals and **positive where the
+device generates**; times are RFC 3339 in UTC; errors are problem details (RFC 9457)."""
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application of a service."""
+    app = FastAPI(title="gridnet dispatch", version="1", description=DESCRIPTION, docs_url=None, redoc_url=None)
+    app.state.service = service
+    app.state.registry = registry = CollectorRegistry()
+    add_handlers(app)
+    for part in (devices, dispatches, subscriptions, credits, tokens, health):
+        app.include_router(part.router)
+    subscriptions.add_renderer(service)
+    app.include_router(admin.make_router(service))
+    app.include_router(sep(service))
+    app.include_router(openadr(service, "3.1.0"))
+    app.include_router(openadr(service, "3.0.1"))
+    app.include_router(s2(service))
+    app.add_middleware(Guard, config=service.config, metrics=Metrics(registry))
+    return app

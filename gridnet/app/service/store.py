@@ -1,0 +1,91 @@
+"""The service's door to the database: transactions, migrations, seconds and JSON. The parts of the service build on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gridnet.app.service.errors import Unavailable
+from gridnet.errors import LedgerError
+from gridnet_contracts.ledger.database import Database
+
+VERSION_TABLE = "service_version"
+
+
+class Store:
+    """A database that has the service's tables. `clock` gives the present, aware and in UTC."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self.database = database
+        self.clock = clock
+
+    def migrate(self) -> None:
+        """Makes the tables, or brings them to this version. Raises `Unavailable`."""
+        with self.write() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+            config.attributes["connection"] = connection
+            config.attributes["version_table"] = VERSION_TABLE
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state. Raises `Unavailable` where the database is away."""
+        with _available(), self.database.read() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that no other writer overlaps, on disk at the end. Raises `Unavailable`."""
+        with _available(), self.database.write() as connection:
+            yield connection
+
+    def now_s(self) -> int:
+        """The present, whole seconds."""
+        return seconds(self.clock())
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    try:
+        yield
+    except LedgerError as error:
+        raise Unavailable(f"the database is away: {error}", retry_after_s=5) from error
+
+
+def seconds(time: datetime) -> int:
+    """Whole seconds since 1970, rounded down."""
+    return int(time.timestamp() // 1)
+
+
+def moment(at_s: int) -> datetime:
+    """The time `at_s` seconds after 1970, in UTC."""
+    return datetime.fromtimestamp(at_s, UTC)
+
+
+def packed(body: Mapping[str, Any]) -> str:
+    """JSON, keys sorted."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, replace: bool = True) -> int:
+    """Inserts rows; of those whose key is there, replaces the values or (`replace=False`) leaves them. Gives how many rows were
+    written."""
+    if not rows:
+        return 0
+    insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
+    keys = [column.name for column in table.primary_key.columns]
+    others = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+    statement = (
+        insert.on_conflict_do_update(index_elements=keys, set_=others) if replace and others else insert.on_conflict_do_nothing()
+    )
+    return connection.execute(statement, [dict(row) for row in rows]).rowcount

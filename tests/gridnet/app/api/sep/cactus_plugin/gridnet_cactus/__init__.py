@@ -1,0 +1,1 @@
+"""What CACTUS asks of the operator of a gridnet service."""
