@@ -26,6 +26,11 @@ def trained_dir() -> Path:
     return _shipped("trained", "policies/trained")
 
 
+def onchain_dir() -> Path:
+    """The folder with the contract's source and what it compiles to."""
+    return _shipped("onchain", "contracts/onchain")
+
+
 def cache_dir() -> Path:
     """The folder for compiled scenarios: `$GRIDNET_CACHE`, else the user's cache folder."""
     named = os.environ.get("GRIDNET_CACHE")

@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gridnet.app.chain_options import add_chain
 from gridnet.app.ledger_options import add_audit, add_ledger
 from gridnet.errors import GridnetError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; gives the exit code: 0 done, 1 not verified, 2 bad input, 3 no answer from the model,
-    4 refused by the ledger, 130 interrupted."""
+    4 refused by the ledger, 5 not done by the chain, 130 interrupted."""
     arguments = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], None] = arguments.command
     try:
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     _add_device(commands.add_parser("device", help="run a simulated battery inverter behind SunSpec registers, on loopback"))
     add_ledger(commands.add_parser("ledger", help="the credit ledger: found, status, export, replay, prove, report, review"))
     add_audit(commands.add_parser("audit", help="verify a proof, an export or a whole ledger, offline"))
+    add_chain(commands.add_parser("chain", help="the public registry: deploy, anchor, claim, retire, status, reconcile"))
     return top
 
 
@@ -132,8 +134,9 @@ def _add_device(device: argparse.ArgumentParser) -> None:
     device.add_argument("--meter", metavar="NAME", help="its sub-meter on the live feeder, as bat-00 (none: no signed readings)")
     device.add_argument("--folder", metavar="DIR", help="what the device remembers, and its meter's key (NAME)")
     device.add_argument("--modbus-port", type=int, default=8502, help="port of the registers, 0 for any (8502)")
-    device.add_argument("--power-kw", type=float, default=5.0, help="power, both ways (5)")
-    device.add_argument("--energy-kwh", type=float, default=10.0, help="capacity (10)")
+    device.add_argument("--scenario", metavar="SCENARIO", help="the live feeder: the battery is the one behind its --meter")
+    device.add_argument("--power-kw", type=float, help="power, both ways (5)")
+    device.add_argument("--energy-kwh", type=float, help="capacity (10)")
     device.add_argument("--soc", type=float, default=0.5, help="charge of a new device, 0 to 1 (0.5)")
     device.add_argument("--report-s", type=float, default=60.0, help="seconds between two reports (60)")
     device.set_defaults(command=_device)

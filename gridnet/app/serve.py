@@ -7,8 +7,10 @@ import json
 import logging
 import os
 import secrets
+import signal
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -62,6 +64,7 @@ def serve(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     database = Database(url)
     seal = _seal(folder, case.scenario.name)
     service = Service.on(database, config, frozenset(point.name for point in live.points), safe_pv_share=live.safe_pv_share)
+    service = replace(service, worth=live.worth)
     secret = _operator(service, folder)
     policies = [policy for name in config.policies for policy in make_policies(name, 1)[:1]]
     loop = Loop(service, live, policies, partial(_settler, service, url, seal))
@@ -70,6 +73,8 @@ def serve(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     loop.start()
     say(f"serving {config.scenario} on https://{arguments.host}:{arguments.port}, policy {config.policy}, database {url}")
     say(f"authority of client certificates: {certificates.path(authority.CA)}; operator's secret: {secret}")
+    # uvicorn stops by SIGTERM and then sends it to itself once more: what comes after must still be done.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         server.run()
     finally:

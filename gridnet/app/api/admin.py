@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
@@ -14,7 +15,7 @@ from gridnet.app.api.problems import RESPONSES
 from gridnet.app.api.schemas import FieldsBody, Name, Request
 from gridnet.app.api.sep import connection_point, log_events, mirror, rates
 from gridnet.app.api.sep.der import KINDS
-from gridnet.app.service.errors import NotFound
+from gridnet.app.service.errors import Conflict, NotFound
 from gridnet.app.service.model import DISPATCH, Principal, Program, Role
 from gridnet.app.service.operations import operator_only
 from gridnet.app.service.service import Service
@@ -147,7 +148,10 @@ def _add_people(router: APIRouter) -> None:
 
     @router.get("/operations", summary="The operators' record")
     def operations(
-        by: Asking, service: Serving, start: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+        by: Asking,
+        service: Serving,
+        start: Annotated[int, Query(ge=0, le=2**53)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> list[OperationOut]:
         """Lines from `start` on, oldest first."""
         return [OperationOut(**asdict(each)) for each in service.operations.page(by, start, limit)]
@@ -169,9 +173,13 @@ def _add_devices(router: APIRouter) -> None:
     def cancel_all(device: Identity, by: Asking, service: Serving) -> Count:
         """Dispatched ones, active and to come; the policy's setpoints stay."""
         found = [each for each in service.controls.of_device(by, device) if each.program != DISPATCH and each.device == device]
+        count = 0
         for each in found:
-            service.controls.cancel(by, each.id)
-        return Count(count=len(found))
+            # One that ends this very moment needs no cancelling.
+            with suppress(Conflict):
+                service.controls.cancel(by, each.id)
+                count += 1
+        return Count(count=count)
 
     @router.delete("/devices/{device}/documents", summary="Remove what a device's clients left")
     def clear(device: Identity, by: Asking, service: Serving, kind: Annotated[str | None, Query(max_length=64)] = None) -> Count:

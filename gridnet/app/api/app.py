@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from gridnet.app.api import admin
-from gridnet.app.api.guard import Guard, Metrics
+from gridnet.app.api.guard import Guard, Metrics, Rates
 from gridnet.app.api.native import credits, devices, dispatches, health, subscriptions, tokens
 from gridnet.app.api.openadr.router import make_router as openadr
 from gridnet.app.api.problems import add_handlers
@@ -23,6 +23,7 @@ def make_app(service: Service) -> FastAPI:
     app = FastAPI(title="gridnet dispatch", version="1", description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.service = service
     app.state.registry = registry = CollectorRegistry()
+    app.state.rates = Rates(service.config.requests_per_minute)
     add_handlers(app)
     for part in (devices, dispatches, subscriptions, credits, tokens, health):
         app.include_router(part.router)

@@ -152,7 +152,10 @@ def _asker(scope: Scope) -> str:
     lfdi = scope.get("extensions", {}).get("tls", {}).get("client_lfdi")
     said = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     kind, _, token = said.decode("latin-1").partition(" ")
-    return str(lfdi or (token.strip()[:200] if kind.lower() == "bearer" else _address(scope)))
+    # A token that is made up names no other's bucket.
+    if lfdi is not None:
+        return f"certificate {lfdi}"
+    return f"token {token.strip()[:200]}" if kind.lower() == "bearer" else f"address {_address(scope)}"
 
 
 def _address(scope: Scope) -> str:

@@ -46,7 +46,14 @@ def service_of(request: Request) -> Service:
 
 
 def principal_of(request: Request, _: Annotated[object, Depends(_BEARER)] = None) -> Principal:
-    """Whoever asks. Raises `NotAuthenticated`."""
+    """Whoever asks, and one request more of theirs, with whatever token. Raises `NotAuthenticated`, `TooMany`."""
+    principal = known_principal(request)
+    request.app.state.rates.take(principal.id)
+    return principal
+
+
+def known_principal(request: Request) -> Principal:
+    """Whoever asks, in the course of a request that was counted already. Raises `NotAuthenticated`."""
     return identify(service_of(request), request.scope, request.headers.get("authorization", ""))
 
 

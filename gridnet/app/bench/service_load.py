@@ -1,4 +1,4 @@
-"""The clients of `gridnet bench --service`, in a process of their own: connections that stay open, one request on each at a time."""
+"""The clients of `gridnet bench --service`, in their own process: connections that stay open, one request at a time on each."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from gridnet.app.client.errors import ClientError, Refused, Unreachable
 from gridnet.errors import Fault, InputError
 
 Answer = TypeVar("Answer", bound=BaseModel)
+_CLOSED = "this client was closed"
 _EARLY_S = 30.0
 """A token is renewed so long before it ends."""
 _LATER = frozenset({429, 503})
@@ -110,7 +111,7 @@ class Connection:
         renewed, attempt = False, 0
         while True:
             if self._http.is_closed:
-                raise Unreachable("this client was closed")
+                raise Unreachable(_CLOSED)
             answer, problem = self._try(call, patience)
             if answer is not None and answer.status_code not in _LATER:
                 if answer.status_code == 401 and isinstance(self._by, Secret) and not renewed:
@@ -139,6 +140,11 @@ class Connection:
             return self._http.send(asked), None
         except httpx.TransportError as error:
             return None, error
+        except RuntimeError as error:
+            # What httpx says where another thread closed the client in between.
+            if self._http.is_closed:
+                raise Unreachable(_CLOSED) from error
+            raise
 
     def _authorization(self, patience: Patience) -> dict[str, str]:
         """The header with a token that is good for a while yet. Raises `Refused`, `httpx.TransportError`."""

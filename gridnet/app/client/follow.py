@@ -1,9 +1,9 @@
 """What a device shall do at every moment, with a link and without one.
 
-What the service tells holds until its end, or until something begins that was published ahead. From then on the device works it out
-by itself, by the same rules (`gridnet.app.service.effective`) from the same things: what was published, and the default. The next
-word of the service replaces that. So nothing has to find out that the link is lost: the running control goes on to its end, planned
-intervals begin and end at their times, then the default holds.
+What the service tells holds until its end, which is when the next control begins at the latest. From then on the device works it
+out by itself, by the same rules (`gridnet.app.service.effective`) from the same things: what was published, and the default. The
+next word of the service replaces that. So nothing has to find out that the link is lost: the running control goes on to its end,
+planned intervals begin and end at their times, then the default holds.
 
 What was taken back while the link was lost is followed until its end: that is why controls are short and the default is safe.
 """
@@ -23,8 +23,8 @@ from gridnet.app.service.effective import Said, effective
 from gridnet.app.service.model import REST, Control, Device
 
 _LONGEST_WAIT_S = 1.0
-_PATIENCE = Patience(timeout_s=5.0, attempts=1, first_wait_s=0.5, longest_wait_s=10.0)
-_NEVER = datetime.min.replace(tzinfo=UTC)
+_PATIENCE = Patience(timeout_s=5.0, attempts=1, first_wait_s=0.5, longest_wait_s=5.0)
+OVERRIDE = "override"
 _OWN_UNTIL = timedelta(minutes=1)
 """How long what a device works out by itself is said to hold where nothing published ends it earlier."""
 
@@ -62,34 +62,32 @@ class Known:
     """Active and published ones."""
     told: Told | None = None
     """The service's last word; None where it was never reached."""
-    at: datetime = _NEVER
-    """When that came."""
 
     @classmethod
-    def of(cls, device: DeviceOut, schedule: ScheduleOut, told: Told, at: datetime) -> Self:
+    def of(cls, device: DeviceOut, schedule: ScheduleOut, told: Told) -> Self:
         """What the service's answers say."""
         default = schedule.default_control.fields()
         plain = {name: getattr(device, name) for name in _NAMEPLATE}
         made = Device(id=device.id, owner=device.owner, kind=device.kind, default=default, **plain)
-        return cls(made, tuple(_control(each, device.id, at) for each in schedule.intervals), told, at)
+        return cls(made, tuple(_control(each, device.id) for each in schedule.intervals), told)
 
     @property
     def opted_out(self) -> bool:
         """Whether the owner's override was the service's last word."""
-        return self.told is not None and self.told.setpoint.source == "override"
+        return self.told is not None and self.told.setpoint.source == OVERRIDE
 
     def setpoint(self, now: datetime, soc: float | None = None) -> SetpointOut:
         """What the device shall do at `now`. `soc`: its charge, where it knows that: its owner's reserve is kept without a link
         too."""
-        if self.told is not None and now < self._told_until(self.told):
+        if self.told is not None and now < self.told.setpoint.valid_until:
             return self.told.setpoint
-        until = self.next_change(now)
-        said = Said(self.device, self.controls, self.device.default, now + _OWN_UNTIL if until is None else until, soc=soc)
+        until = self.next_change(now) or now + _OWN_UNTIL
+        said = Said(self.device, self.controls, self.device.default, until, soc=soc)
         return SetpointOut.of(effective(said, now))
 
     def in_force(self, now: datetime) -> tuple[Control, ...]:
         """The active controls that have a say at `now`: at least one of their fields is asked for by no stronger one."""
-        if self.opted_out and self.told is not None and now < self._told_until(self.told):
+        if self.setpoint(now).source == OVERRIDE:
             return ()
         active = sorted((each for each in self.controls if _active(each, now)), key=lambda each: (each.primacy, each.start))
         spoken: set[str] = set()
@@ -104,15 +102,8 @@ class Known:
         """When something begins or ends next; None where nothing does."""
         times = [each for control in self.controls for each in (control.start, control.end)]
         if self.told is not None:
-            times.append(self._told_until(self.told))
+            times.append(self.told.setpoint.valid_until)
         return min((each for each in times if each > now), default=None)
-
-    def _told_until(self, told: Told) -> datetime:
-        """Until when the service's last word holds. An owner's override holds whatever begins."""
-        ends = [told.setpoint.valid_until]
-        if not self.opted_out:
-            ends += [each.start for each in self.controls if each.start > self.at]
-        return min(ends)
 
 
 class Follower:
@@ -177,9 +168,8 @@ class Follower:
 
     def _ask(self, wait_s: int) -> None:
         told = self._teller.setpoint(self._device, self._known.told, wait_s)
-        asked = self._clock()
         schedule = self._teller.schedule(self._device)
-        known = Known.of(self._teller.device(self._device), schedule, told, asked)
+        known = Known.of(self._teller.device(self._device), schedule, told)
         with self._news:
             self._known, self._linked = known, True
             self._news.notify_all()
@@ -192,7 +182,7 @@ def _active(control: Control, now: datetime) -> bool:
     return control.status(now) == "active"
 
 
-def _control(interval: IntervalOut, device: str, now: datetime) -> Control:
+def _control(interval: IntervalOut, device: str) -> Control:
     return Control(
         id=interval.id,
         program=interval.program,
@@ -200,7 +190,7 @@ def _control(interval: IntervalOut, device: str, now: datetime) -> Control:
         fields=interval.fields.fields(),
         start=interval.start,
         end=interval.end,
-        created=now,
+        created=interval.start,
         source=interval.source,
         reason=interval.reason,
         primacy=interval.primacy,

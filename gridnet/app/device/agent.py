@@ -19,7 +19,7 @@ from gridnet.app.service.model import AckStatus
 
 _TICK_S = 0.2
 _ROUND_S = 1.0
-_PATIENCE = Patience(timeout_s=5.0, attempts=1)
+_PATIENCE = Patience(timeout_s=5.0, attempts=1, first_wait_s=_ROUND_S, longest_wait_s=5.0)
 _MOST_DUE = 1000
 _MOST_READINGS = 100
 _ENDS: dict[str, AckStatus] = {"cancelled": "cancelled", "superseded": "superseded", "completed": "completed"}
@@ -69,7 +69,8 @@ class Agent:
 
     def _report_on(self, stopping: threading.Event, clock: Callable[[], datetime]) -> None:
         reported: datetime | None = None
-        while not stopping.wait(_ROUND_S):
+        failures = 0
+        while not stopping.wait(_PATIENCE.wait_s(min(failures, 10), None)):
             now = clock()
             try:
                 if not self._registered:
@@ -78,7 +79,9 @@ class Agent:
                 if reported is None or (now - reported).total_seconds() >= self._pace.report_s:
                     self._report(now)
                     reported = now
+                failures = 0
             except ClientError as error:
+                failures += 1
                 self._say_once(str(error))
 
     def _register(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -18,9 +20,11 @@ from gridnet.app.device.inverter import Inverter
 from gridnet.app.device.meter import Memory, Meter, own_key
 from gridnet.app.device.modbus import ModbusServer
 from gridnet.app.device.registers import Registers
+from gridnet.case import load_case
 from gridnet.errors import Fault, InputError
+from gridnet.metering.points import meter_points
 
-KEY_FILE, MEMORY_FILE = "meter.key", "memory.json"
+KEY_FILE, MEMORY_FILE, LOCK_FILE = "meter.key", "memory.json", "lock"
 _TICK_S = 0.2
 
 
@@ -29,6 +33,7 @@ def device(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     _check(arguments)
     folder = Path(arguments.folder or arguments.id)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _alone(folder)
     inverter = make_inverter(arguments, folder)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -45,7 +50,7 @@ def device(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
 
 def make_inverter(arguments: argparse.Namespace, folder: Path) -> Inverter:
     """The device that a folder remembers, or a new one. Raises `InputError`."""
-    plate = Nameplate(arguments.power_kw, arguments.energy_kwh)
+    plate = _plate(arguments)
     path, now = folder / MEMORY_FILE, datetime.now(UTC)
     memory = Memory.read(path) if path.exists() else Memory(now, arguments.soc)
     lowest, highest = plate.battery.soc_min, plate.battery.soc_max
@@ -54,6 +59,27 @@ def make_inverter(arguments: argparse.Namespace, folder: Path) -> Inverter:
     inverter = Inverter(Registers(plate, arguments.id), memory, meter, lambda kept: kept.write(path))
     inverter.start(now)
     return inverter
+
+
+def _alone(folder: Path) -> None:
+    """Two processes with one meter would sign two readings of one quarter-hour. The lock is held until the process ends."""
+    try:
+        fcntl.flock(os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError("the device runs already:", [Fault("--folder", str(folder), "one that no other process uses")]) from error
+
+
+def _plate(arguments: argparse.Namespace) -> Nameplate:
+    if arguments.scenario is None:
+        given = {"p_kw": arguments.power_kw, "e_kwh": arguments.energy_kwh}
+        return Nameplate(**{name: value for name, value in given.items() if value is not None})
+    case = load_case(arguments.scenario)
+    batteries = {point.name: point.device for point in meter_points(case) if point.kind == "battery"}
+    device = batteries.get(arguments.meter)
+    if device is None:
+        raise InputError("there is no such battery:", [Fault("--meter", repr(arguments.meter), f"one of {', '.join(batteries)}")])
+    fleet, scenario = case.fleet, case.scenario
+    return Nameplate(float(fleet.p_kw[device]), float(fleet.e_kwh[device]), scenario.battery, scenario.inverter)
 
 
 def _work(arguments: argparse.Namespace, inverter: Inverter, say: Callable[[str], None], stopping: threading.Event) -> None:
@@ -73,6 +99,8 @@ def _check(arguments: argparse.Namespace) -> None:
         faults.append(Fault("--soc", str(arguments.soc), "0 to 1"))
     if not arguments.report_s >= 1.0:
         faults.append(Fault("--report-s", str(arguments.report_s), "1 or more"))
+    if arguments.scenario is not None and (arguments.power_kw, arguments.energy_kwh) != (None, None):
+        faults.append(Fault("--scenario", repr(arguments.scenario), "it, or --power-kw and --energy-kwh"))
     if arguments.server is not None:
         named = {"--ca": arguments.ca, "--cert": arguments.cert, "--key": arguments.key}
         faults += [Fault(name, "nothing", "a PEM file") for name, value in named.items() if value is None]

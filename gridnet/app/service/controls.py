@@ -212,11 +212,11 @@ class Controls:
         found = connection.execute(select(setpoints).where(setpoints.c.start_s == seconds(start)))
         return {row.meter: rows.read_setpoint(row) for row in found}
 
-    def last_decided(self) -> str | None:
+    def last_decided(self) -> datetime | None:
         """When a policy decided last; None where none did yet."""
         with self._store.read() as connection:
             decided_s = connection.execute(select(func.max(setpoints.c.decided_s))).scalar()
-        return None if decided_s is None else moment(decided_s).isoformat()
+        return None if decided_s is None else moment(decided_s)
 
     def _plan_row(self, known: dict[tuple[str, int], Any], planned: Setpoint, decided_s: int) -> dict[str, Any]:
         row = rows.setpoint_row(planned, decided_s)

@@ -10,14 +10,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, Queue
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridnet import simulate
+from gridnet.app.service.caught import Caught
 from gridnet.app.service.live import LiveFeeder
-from gridnet.errors import GridnetError
 from gridnet.forecast.forecaster import Forecaster, make_forecaster
 from gridnet.simulate import State
 from gridnet_envs.shield import protect
@@ -140,27 +139,12 @@ class _Asker:
         return answer
 
     def _think(self, step: int, soc: Floats, answers: Queue[Floats | str]) -> None:
-        with _Told(answers):
+        with Caught() as caught:
             if step != self._next:
                 self._policy.prepare(self._live.case, step, self._live.case.clock.steps - step)
             answers.put(self._policy.decide(step, soc))
-
-
-class _Told:
-    """Whatever a policy raises becomes an answer in words: devices need a setpoint, whoever wrote the policy."""
-
-    def __init__(self, answers: Queue[Floats | str]) -> None:
-        self._answers = answers
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        """Swallows what is an error, and tells of it."""
-        if isinstance(error, Exception):
-            name = "" if isinstance(error, GridnetError) else f"{type(error).__name__}: "
-            self._answers.put(f"failed: {name}{str(error)[:200]}")
-        return isinstance(error, Exception)
+        if caught.words is not None:
+            answers.put(f"failed: {caught.words}")
 
 
 def _cut_words(wanted_kw: float, given_kw: float) -> str:

@@ -139,8 +139,8 @@ class Devices:
         if not by.operates:
             if by.role == "auditor" or device.owner != by.id:
                 raise Forbidden(f"{by.id} registers devices of its own", device=device.id)
-            if by.role == "device" and device.lfdi is not None and device.lfdi.lower() != by.lfdi:
-                raise Forbidden("a device's certificate registers the device itself", device=device.id)
+            if by.role != "aggregator" and device.lfdi is not None and device.lfdi.lower() != by.lfdi:
+                raise Forbidden("another certificate's device is registered by an aggregator or an operator", device=device.id)
         faults = []
         if device.meter is not None and device.meter not in self._meters:
             faults.append(Fault("meter", repr(device.meter), "a battery's or PV plant's meter of the feeder, e.g. bat-00"))

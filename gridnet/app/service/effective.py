@@ -50,7 +50,7 @@ def effective(said: Said, now: datetime) -> Effective:
     leading = next((each for each in active if each.fields.p_kw is not None), active[0])
     fields = fields.over(said.default)
     p_kw, q_kvar, bound = _possible(said.device, fields, said.soc)
-    reason = "; ".join(each for each in (leading.reason, *bound) if each)
+    reason = "; ".join((leading.reason or f"as {leading.source} decided", *bound))
     return Effective(
         device=said.device.id,
         control=leading.id,

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gridnet.app.service.model import Setpoint
+from gridnet.app.service.model import Setpoint, Worth
 from gridnet.app.service.store import seconds
 from gridnet.app.service.telemetry import QUARTER_S
 from gridnet.case import Case
@@ -22,6 +22,7 @@ from gridnet.errors import InputError
 from gridnet.limits import NetworkLimits, make_limits
 from gridnet.metering.points import MeterPoint, meter_points
 from gridnet.simulate import State
+from gridnet.tariff import Prices, make_prices
 from gridnet_envs.shield import protect
 
 Floats = NDArray[np.float64]
@@ -86,6 +87,18 @@ class LiveFeeder:
         rating = np.broadcast_to(fleet.s_kva[fleet.batteries :], given.shape)
         shares = np.where(cut & (rating > 0.0), given / np.maximum(rating, 1e-9), 1.0)
         return float(shares.min(initial=1.0))
+
+    def worth(self, time: datetime) -> Worth | None:
+        """What energy costs at a time, as published the day before; None where the series don't reach."""
+        step = self.step_of(seconds(time) // QUARTER_S)
+        if not 0 <= step < self.case.clock.steps:
+            return None
+        bought, sold = (float(each[step]) for each in (self._prices.import_eur_per_kwh, self._prices.export_eur_per_kwh))
+        return Worth(bought, sold, float(self.case.series.carbon_g_per_kwh[step]))
+
+    @cached_property
+    def _prices(self) -> Prices:
+        return make_prices(self.case.scenario, self.case.series)
 
     def asked(self, decided: Mapping[str, Setpoint]) -> Floats:
         """(2, devices) the setpoints decided for each meter, the default where none was."""

@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from gridnet.app.service.caught import Caught
 from gridnet.app.service.decisions import Decider, Decision
 from gridnet.app.service.leader import Leadership
 from gridnet.app.service.live import LiveFeeder
@@ -24,7 +25,6 @@ from gridnet.app.service.service import Service
 from gridnet.app.service.settling import Settler
 from gridnet.app.service.store import moment
 from gridnet.app.service.telemetry import QUARTER_S
-from gridnet.errors import GridnetError
 from gridnet_policies.policy import Policy
 
 Floats = NDArray[np.float64]
@@ -82,29 +82,28 @@ class Loop:
             now_q = self._service.store.now_s() // QUARTER_S
             if now_q == done:
                 continue
-            try:
+            with Caught() as caught:
                 if not self._leadership.held():
                     self._settler = None
                     self._stopping.wait(_TICK_S)
                     continue
                 self.tick()
-            except (GridnetError, OSError) as error:
-                LOG.error("the decision loop waits: %s", (str(error).splitlines() or [type(error).__name__])[0])
+                done = now_q
+            if caught.words is not None:
+                LOG.error("the decision loop waits: %s", caught.words)
                 # What it remembers may be half of a step: it is rebuilt from what is stored.
                 self._settler = None
                 self._stopping.wait(_RETRY_S)
-                continue
-            done = now_q
 
     def _notify(self) -> None:
         trusted = ssl.create_default_context(cafile=self._service.config.webhook_ca or None)
         with httpx.Client(verify=trusted) as client:
             while not self._stopping.wait(_TICK_S):
-                try:
+                with Caught() as caught:
                     if self._leadership.held():
                         self._service.webhooks.send_due(client)
-                except (GridnetError, OSError) as error:
-                    LOG.error("notifications wait: %s", str(error).splitlines()[0])
+                if caught.words is not None:
+                    LOG.error("notifications wait: %s", caught.words)
 
     def _decide(self, now_q: int, decider: Decider, settler: Settler) -> None:
         start = moment(now_q * QUARTER_S)

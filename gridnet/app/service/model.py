@@ -274,6 +274,15 @@ class Effective:
 
 
 @dataclass(frozen=True)
+class Worth:
+    """What energy costs and emits in a quarter-hour at the live feeder's connection."""
+
+    import_eur_per_kwh: float
+    export_eur_per_kwh: float
+    carbon_g_per_kwh: float
+
+
+@dataclass(frozen=True)
 class Ack:
     """What a device says it did with a control."""
 

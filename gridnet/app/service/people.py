@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,10 @@ from gridnet.errors import Fault, InputError
 
 TOKEN_S = 900
 """How long a token lives."""
+MOST_TOKENS = 10
+"""That one principal holds at a time; an eleventh ends the oldest."""
 _LEAST_SECRET = 16
+_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.:-]{1,64}")
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 _REFUSED = "unknown client, or a wrong secret"
 _NOBODY = ":".join(("00" * 16, "00" * 64))
@@ -63,6 +67,10 @@ class People:
         principal, token, now_s = self.by_secret(client_id, secret), secrets.token_urlsafe(32), self._store.now_s()
         with self._store.write() as connection:
             connection.execute(delete(tokens).where(tokens.c.expires_s <= now_s))
+            own = tokens.c.principal == principal.id
+            newest = select(tokens.c.hash).where(own).order_by(tokens.c.expires_s.desc()).limit(MOST_TOKENS - 1)
+            kept = list(connection.execute(newest).scalars())
+            connection.execute(delete(tokens).where(own, tokens.c.hash.not_in(kept)))
             row = {"hash": _hash(token), "principal": principal.id, "expires_s": now_s + TOKEN_S}
             connection.execute(insert(tokens), [row])
         return token, TOKEN_S
@@ -88,8 +96,9 @@ class People:
         """The same within a transaction, without asking who wants it."""
         lfdi = None if principal.lfdi is None else principal.lfdi.lower()
         faults = [] if principal.role in ROLES else [Fault("role", repr(principal.role), " or ".join(ROLES))]
-        if not 1 <= len(principal.id) <= 64 or (principal.id.startswith("lfdi:") and principal.id != f"lfdi:{lfdi}"):
-            faults.append(Fault("id", repr(principal.id[:80]), "1 to 64 characters, not beginning with lfdi: of another's"))
+        if not _ID.fullmatch(principal.id) or (principal.id.startswith("lfdi:") and principal.id != f"lfdi:{lfdi}"):
+            expected = "1 to 64 letters, digits and - _ . :, not beginning with lfdi: of another's"
+            faults.append(Fault("id", repr(principal.id[:80]), expected))
         if lfdi is not None and (len(lfdi) != 40 or not set(lfdi) <= set("0123456789abcdef")):
             faults.append(Fault("lfdi", repr(lfdi[:80]), "40 hexadecimal digits"))
         if secret is not None and len(secret) < _LEAST_SECRET:

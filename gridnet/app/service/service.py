@@ -11,13 +11,17 @@ from gridnet.app.service.config import Config
 from gridnet.app.service.controls import Controls
 from gridnet.app.service.devices import Devices
 from gridnet.app.service.documents import Documents
-from gridnet.app.service.model import REST, Fields, Kind
+from gridnet.app.service.model import REST, Fields, Kind, Worth
 from gridnet.app.service.operations import Operations
 from gridnet.app.service.people import People
 from gridnet.app.service.store import Store
 from gridnet.app.service.telemetry import Telemetry
 from gridnet.app.service.webhooks import Webhooks
 from gridnet_contracts.ledger.database import Database
+
+
+def _unknown(_: datetime) -> Worth | None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Service:
     telemetry: Telemetry
     documents: Documents
     safe_pv_share: float = 1.0
+    worth: Callable[[datetime], Worth | None] = _unknown
+    """What energy costs at a time, at the live feeder."""
 
     @classmethod
     def on(

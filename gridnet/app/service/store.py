@@ -13,9 +13,10 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError
 
 from gridnet.app.service.errors import Unavailable
-from gridnet.errors import LedgerError
+from gridnet.errors import InputError, LedgerError
 from gridnet_contracts.ledger.database import Database
 
 VERSION_TABLE = "service_version"
@@ -59,6 +60,8 @@ def _available() -> Iterator[None]:
     try:
         yield
     except LedgerError as error:
+        if isinstance(error.__cause__, DataError):
+            raise InputError("the database can't hold this: a character that it does not take, or a number too large") from error
         raise Unavailable(f"the database is away: {error}", retry_after_s=5) from error
 
 

@@ -186,7 +186,7 @@ class Webhooks:
             # The answer's body is nobody's concern, and may never end.
             with client.stream("POST", found.url, content=made.body, headers=headers, follow_redirects=False, **options) as answer:
                 return None if answer.is_success else f"HTTP {answer.status_code}"
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, GridnetError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, LookupError, ValueError, GridnetError) as error:
             return f"{type(error).__name__}: {error}"
 
 

@@ -32,12 +32,19 @@ _STARTING_S = 40.0
 _LOOPBACK = "127.0.0.1"
 
 
+def free_port() -> int:
+    """One that nobody has just now."""
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass
 class Server:
     """One service: its folder, and the port that it keeps when it is started again."""
 
     folder: Path
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -80,13 +87,6 @@ class Server:
         except OSError:
             return False
         return True
-
-
-def free_port() -> int:
-    """One that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 def make_server(folder: Path) -> Server:

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse, StreamingResponse
@@ -21,6 +21,7 @@ from gridnet.app.service.model import Principal
 
 router = APIRouter(prefix="/api/v1", tags=["credits"], responses=RESPONSES)
 _CHUNK = 65_536
+_ZIP: dict[int | str, dict[str, Any]] = {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
 @router.get("/credits", summary="What a party holds")
@@ -72,7 +73,7 @@ def proof(by: Asking, service: Serving, entry: Annotated[int, Query(ge=0, le=2**
     return PlainTextResponse(LedgerView(service.store).proof(entry).decode())
 
 
-@router.get("/audit/export", summary="The whole ledger for an auditor", response_class=StreamingResponse)
+@router.get("/audit/export", summary="The whole ledger for an auditor", response_class=StreamingResponse, responses=_ZIP)
 def exported(by: Asking, service: Serving) -> StreamingResponse:
     """A zip of the folder that `gridnet ledger export` writes."""
     if not _sees_all(by):

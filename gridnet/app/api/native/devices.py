@@ -11,7 +11,7 @@ from anyio import sleep, to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gridnet.app.api.identity import Asking, Serving, principal_of
+from gridnet.app.api.identity import Asking, Serving, known_principal
 from gridnet.app.api.problems import RESPONSES
 from gridnet.app.api.schemas import (
     AckBody,
@@ -37,6 +37,7 @@ from gridnet.app.service.service import Service
 
 LONGEST_WAIT_S = 60
 _LOOK_EVERY_S = 0.5
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 router = APIRouter(prefix="/api/v1/devices", tags=["devices"], responses=RESPONSES)
 
 
@@ -116,7 +117,7 @@ def schedule(device: str, by: Asking, service: Serving) -> ScheduleOut:
     return ScheduleOut(device=device, intervals=found, default_control=FieldsBody.of(service.controls.default(by, device)))
 
 
-@router.get("/{device}/stream", summary="Setpoints as they change", response_class=StreamingResponse)
+@router.get("/{device}/stream", summary="Setpoints as they change", response_class=StreamingResponse, responses=_STREAM)
 async def stream(device: str, by: Asking, service: Serving, request: Request) -> StreamingResponse:
     """Server-sent events, `setpoint` each, the first one at once. It ends when whoever asked may not know any more."""
     first = await to_thread.run_sync(_tagged, service, by, device)
@@ -133,7 +134,7 @@ async def stream(device: str, by: Asking, service: Serving, request: Request) ->
                     quiet_s = 0.0
                     yield b": still here\n\n"
                 try:
-                    tag, content = await to_thread.run_sync(lambda: _tagged(service, principal_of(request), device))
+                    tag, content = await to_thread.run_sync(lambda: _tagged(service, known_principal(request), device))
                 except ServiceError:
                     return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, Request, Response
@@ -12,6 +13,8 @@ from gridnet.app.api.identity import Serving
 from gridnet.app.api.schemas import Health
 from gridnet.app.service.errors import Unavailable
 
+TOO_OLD = timedelta(minutes=31)
+"""Two quarter-hours without a decision, and a minute."""
 router = APIRouter(tags=["operations"])
 
 
@@ -23,11 +26,14 @@ def alive() -> Health:
 
 @router.get("/readyz", summary="Ready?", response_model=Health, responses={503: {"model": Health}})
 def ready(service: Serving) -> JSONResponse:
-    """Whether the database answers, and how old the newest decision is."""
+    """Whether the database answers, and a policy decided within the last half hour, where one ever did."""
     try:
-        detail = {"decided": service.controls.last_decided(), "webhooks_waiting": service.webhooks.waiting()}
+        decided = service.controls.last_decided()
+        detail = {"decided": None if decided is None else decided.isoformat(), "webhooks_waiting": service.webhooks.waiting()}
     except Unavailable as error:
         return JSONResponse(Health(status="not ready", detail={"database": str(error)}).model_dump(), 503)
+    if decided is not None and service.clock() - decided > TOO_OLD:
+        return JSONResponse(Health(status="not ready", detail={**detail, "problem": "nobody decides"}).model_dump(), 503)
     return JSONResponse(Health(status="ok", detail=detail).model_dump())
 
 

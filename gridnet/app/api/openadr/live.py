@@ -6,16 +6,16 @@ OpenADR counts consumption, gridnet generation: `DISPATCH_SETPOINT` is -p_kw. Li
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from gridnet.app.api.openadr.shapes import Version
-from gridnet.app.api.openadr.timeline import timeline
 from gridnet.app.api.openadr.times import iso_duration, iso_time
 from gridnet.app.service.errors import NotFound
 from gridnet.app.service.model import Device, Effective, Principal
 from gridnet.app.service.service import Service
+from gridnet.app.service.timeline import timeline
 
 PROGRAM = "gridnet-dispatch"
 PROGRAM_NAME = "gridnet dispatch"
@@ -25,29 +25,22 @@ UNITS: Mapping[str, str] = {
     "DISPATCH_SETPOINT": "KW",
     "IMPORT_CAPACITY_LIMIT": "KW",
     "EXPORT_CAPACITY_LIMIT": "KW",
-    "CHARGE_STATE_SETPOINT": "PERCENT",
+    "PRICE": "KWH",
+    "EXPORT_PRICE": "KWH",
     "GHG": "GHG",
 }
+_CURRENCIES = {"PRICE": "EUR", "EXPORT_PRICE": "EUR"}
 REPORTS: Mapping[str, str] = {"DEMAND": "KW", "STORAGE_CHARGE_LEVEL": "PERCENT"}
 """What devices are asked to report, and in which unit."""
 _DEVICES_READ = 100
-
-Signals = Callable[[Device, datetime, datetime], Sequence[tuple[str, float]]]
-"""Further payloads of a device's interval `[start, end)`: (PRICE, EXPORT_PRICE, GHG, CHARGE_STATE_SETPOINT ..; value)."""
-
-
-def no_signals(device: Device, start: datetime, end: datetime) -> Sequence[tuple[str, float]]:
-    """Where the service knows of none."""
-    return ()
 
 
 class Live:
     """What the service itself publishes, made anew at each request."""
 
-    def __init__(self, service: Service, version: Version, signals: Signals = no_signals) -> None:
+    def __init__(self, service: Service, version: Version) -> None:
         self._service = service
         self._version = version
-        self._signals = signals
         # As old as this process: nobody made it, and nobody changes it.
         self._made = iso_time(service.clock().replace(microsecond=0))
 
@@ -101,16 +94,20 @@ class Live:
             ],
             "intervalPeriod": _period(first.start, first.end),
             "intervals": [
-                {"id": number, "intervalPeriod": _period(step.start, step.end), "payloads": self._payloads(device, step)}
+                {"id": number, "intervalPeriod": _period(step.start, step.end), "payloads": self._payloads(step)}
                 for number, step in enumerate(steps)
             ],
         }
 
-    def _payloads(self, device: Device, step: Effective) -> list[dict[str, Any]]:
+    def _payloads(self, step: Effective) -> list[dict[str, Any]]:
         limits = (("IMPORT_CAPACITY_LIMIT", step.limits.import_kw), ("EXPORT_CAPACITY_LIMIT", step.limits.export_kw))
         # 0.0 - p rather than -p: nobody wants to read -0.0.
         values = [("DISPATCH_SETPOINT", 0.0 - step.p_kw), *((name, value) for name, value in limits if value is not None)]
-        return [{"type": name, "values": [value]} for name, value in (*values, *self._signals(device, step.start, step.end))]
+        worth = self._service.worth(step.start)
+        if worth is not None:
+            values += [("PRICE", worth.import_eur_per_kwh), ("EXPORT_PRICE", worth.export_eur_per_kwh)]
+            values.append(("GHG", worth.carbon_g_per_kwh))
+        return [{"type": name, "values": [value]} for name, value in values]
 
 
 def event_id(device: str) -> str:
@@ -127,7 +124,11 @@ def device_of(event: str) -> str:
 
 
 def _descriptors(units: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{"objectType": "EVENT_PAYLOAD_DESCRIPTOR", "payloadType": name, "units": unit} for name, unit in units.items()]
+    return [
+        {"objectType": "EVENT_PAYLOAD_DESCRIPTOR", "payloadType": name, "units": unit}
+        | ({"currency": _CURRENCIES[name]} if name in _CURRENCIES else {})
+        for name, unit in units.items()
+    ]
 
 
 def _period(start: datetime, end: datetime) -> dict[str, str]:

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from gridnet.app.api.identity import Asking
 from gridnet.app.api.openadr.access import Access
-from gridnet.app.api.openadr.live import Live, Signals, no_signals
+from gridnet.app.api.openadr.live import Live
 from gridnet.app.api.openadr.objects import Objects
 from gridnet.app.api.openadr.queries import Query
 from gridnet.app.api.openadr.requests import Route, Sent
@@ -17,10 +17,10 @@ from gridnet.app.service.errors import NotFound
 from gridnet.app.service.service import Service
 
 
-def make_router(service: Service, version: Version, signals: Signals = no_signals) -> APIRouter:
-    """The VTN of one version. `signals` gives further payloads of devices' events: prices, carbon, charge."""
+def make_router(service: Service, version: Version) -> APIRouter:
+    """The VTN of one version."""
     router = APIRouter(prefix=f"/openadr3/{version}", route_class=Route, tags=[f"OpenADR {version}"])
-    access, live = Access(service, version), Live(service, version, signals)
+    access, live = Access(service, version), Live(service, version)
     objects = Objects(service, version, access, live)
     add_tokens(router, service)
     for kind in KINDS:

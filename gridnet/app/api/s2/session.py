@@ -40,11 +40,11 @@ from s2python.s2_parser import S2Parser
 from s2python.s2_validation_error import S2ValidationError
 from s2python.version import S2_VERSION
 
-from gridnet.app.api.openadr.timeline import timeline
 from gridnet.app.api.s2.fill_rate import Choice, choose, measured_kw, soc_of
 from gridnet.app.service.errors import status_of
 from gridnet.app.service.model import Ack, AckStatus, Device, Effective, Measurement, Principal
 from gridnet.app.service.service import Service
+from gridnet.app.service.timeline import timeline
 from gridnet.errors import GridnetError
 
 DETAILS = "s2/resource-manager"

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from fastapi import Request, Response
 
-from gridnet.app.api.sep.incoming import Reader
 from gridnet.app.service.model import Principal
 from gridnet.app.service.service import Service
 from gridnet.errors import Fault, InputError
@@ -61,7 +60,7 @@ class View:
 
 @dataclass(frozen=True)
 class Action:
-    """Something a client sends: `act(asking, reader, **names)`, `reader` is None where the method has no body."""
+    """Something a client sends: `act(asking, reader, **names)`, without a reader where the method has no body."""
 
     method: str
     path: str
@@ -71,9 +70,6 @@ class Action:
     def has_body(self) -> bool:
         """Whether the client sends a document along."""
         return self.method != "DELETE"
-
-
-Act = Callable[[Asking, Reader], Response]
 
 
 def page_of(request: Request) -> Page:

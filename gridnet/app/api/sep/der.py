@@ -169,10 +169,9 @@ def _measure(asking: Asking, device: str, status: DERStatus) -> None:
     charge = status.stateOfChargeStatus
     if charge is None:
         return
-    faults = [] if 0 <= charge.value <= WHOLE else [Fault("stateOfChargeStatus/value", str(charge.value), f"0 to {WHOLE}")]
-    faults += [] if 0 <= charge.dateTime <= LAST_S else [Fault("stateOfChargeStatus/dateTime", str(charge.dateTime), "a time")]
-    if faults:
-        raise InputError("this can't be a state of charge:", faults)
+    if not 0 <= charge.dateTime <= LAST_S:
+        fault = Fault("stateOfChargeStatus/dateTime", str(charge.dateTime), f"0 to {LAST_S}")
+        raise InputError("this can't be a state of charge:", [fault])
     at = datetime.fromtimestamp(charge.dateTime, UTC)
     asking.service.telemetry.measure(asking.by, device, [Measurement("soc", at, charge.value / WHOLE)])
 

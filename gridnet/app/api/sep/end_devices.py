@@ -15,7 +15,7 @@ from fastapi import Response
 from gridnet.app.api.sep import hrefs
 from gridnet.app.api.sep.asking import Action, Asking, View
 from gridnet.app.api.sep.incoming import LFDI_DIGITS, Reader
-from gridnet.app.api.sep.outgoing import made
+from gridnet.app.api.sep.outgoing import gone, made
 from gridnet.app.api.sep.payloads import SUBSCRIBABLE
 from gridnet.app.api.sep.rates import poll_s
 from gridnet.app.service.errors import Conflict, NotFound
@@ -100,7 +100,7 @@ def register(asking: Asking, reader: Reader) -> Response:
 def deregister(asking: Asking, device: str) -> Response:
     """Takes a device back. Raises `NotFound`."""
     asking.service.devices.remove(asking.by, device)
-    return Response(status_code=204)
+    return gone()
 
 
 def kind_of(category: DeviceCategory) -> Kind:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from envoy_schema.server.schema.sep2.end_device import EndDeviceListResponse
-from fastapi import FastAPI
 
 from gridnet.app.api.admin import LEFT_BY_CLIENTS, make_router
 from gridnet.app.api.sep.rates import POLLED
 from gridnet.app.service.webhooks import Target
-from tests.gridnet.app.api.sep.parties import ANN, BOSS, CAROL, DATABASE, NS, World, fill, make_world
+from tests.gridnet.app.api.sep.parties import ANN, BOSS, CAROL, NS, World, standing
 
 ADMIN = "/api/v1/admin"
 
@@ -39,23 +36,16 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A service's folder, made once."""
-    folder = tmp_path_factory.mktemp("admin")
-    fill(folder)
-    return folder
+def renewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], World]]:
+    """Makes the world new."""
+    with standing(tmp_path_factory.mktemp("admin"), make_router) as renew:
+        yield renew
 
 
 @pytest.fixture
-def office(filled: Path, tmp_path: Path) -> Iterator[Office]:
+def office(renewed: Callable[[], World]) -> Office:
     """The world with an office."""
-    shutil.copyfile(filled / DATABASE, tmp_path / DATABASE)
-    world = make_world(tmp_path)
-    app: FastAPI = world.http.app.app  # type: ignore[attr-defined]
-    app.include_router(make_router(world.service))
-    with world.http:
-        yield Office(world)
-    world.service.store.database.close()
+    return Office(renewed())
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from tests.gridnet.app.serving import Server, make_server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests of a module; each takes devices of its own."""
+    """One for all tests here; each takes devices of its own."""
     made = make_server(tmp_path_factory.mktemp("served"))
     made.start()
     yield made

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gridnet.app.api.schemas import DeviceBody, DeviceChanges, DispatchBody, FieldsBody, MeasurementBody
-from gridnet.app.client import Client, Refused, Secret, Unreachable
+from gridnet.app.client import Client, Patience, Refused, Secret, Unreachable
+from gridnet.app.service.authority import CA, Authority
 from gridnet.metering.cose import sign
 from gridnet.metering.keys import DeviceKey
 from gridnet.metering.reading import Reading
@@ -145,9 +146,6 @@ def test_a_wrong_secret_and_a_wrong_authority_get_nothing(server: Server, tmp_pa
     with Client(server.url, server.ca, Secret("operator", "a wrong secret indeed")) as wrong, pytest.raises(Refused) as caught:
         list(wrong.devices())
     assert caught.value.status == 401
-    from gridnet.app.client import Patience
-    from gridnet.app.service.authority import CA, Authority
-
     other = Authority.at(tmp_path / "other").path(CA)
     with Client(server.url, other, patience=Patience(attempts=1)) as suspicious, pytest.raises(Unreachable, match="certificate"):
         suspicious.device("own-a")

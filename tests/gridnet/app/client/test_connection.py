@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gridnet.app.api.schemas import DeviceBody
+from gridnet.app.api.schemas import DeviceBody, DispatchBody, FieldsBody
 from gridnet.app.client import Certificate, Client, ClientError, Patience, Refused, Secret, Unreachable
 from gridnet.errors import Fault, InputError
 from tests.gridnet.app.serving import free_port
@@ -130,8 +130,6 @@ def test_without_an_answer_only_that_is_asked_again_which_may_be_done_twice(call
 
 
 def test_a_dispatch_asked_again_has_the_same_key_and_two_have_two() -> None:
-    from gridnet.app.api.schemas import DispatchBody, FieldsBody
-
     _, patience = _waits()
     now = datetime(2026, 1, 1, tzinfo=UTC)
     order = DispatchBody(device="bat", fields=FieldsBody(p_kw=1.0), start=now, end=now)
@@ -201,9 +199,9 @@ def test_an_error_that_is_no_problem_document_is_still_a_refusal(body: str) -> N
 
 def test_an_answer_of_another_service_is_not_taken() -> None:
     _, patience = _waits()
-    with _playing((200, {}, {"hello": "world"})) as script, Client(script.url, patience=patience) as client:
-        with pytest.raises(Unreachable, match="not the answer of a gridnet service"):
-            client.device("bat")
+    expected = pytest.raises(Unreachable, match="not the answer of a gridnet service")
+    with _playing((200, {}, {"hello": "world"})) as script, Client(script.url, patience=patience) as client, expected:
+        client.device("bat")
 
 
 def test_a_closed_client_says_so() -> None:

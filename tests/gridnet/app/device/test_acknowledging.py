@@ -26,7 +26,7 @@ def _control(name: str, start: float, end: float, primacy: int = 65, planned: bo
 
 def _known(*controls: Control, minute: float = 0.0, override: Override | None = None) -> Known:
     said = Said(BATTERY, controls, BATTERY.default, _at(1000), override)
-    return Known(BATTERY, controls, Told(SetpointOut.of(effective(said, _at(minute))), "tag"), _at(minute))
+    return Known(BATTERY, controls, Told(SetpointOut.of(effective(said, _at(minute))), "tag"))
 
 
 def _said(acknowledger: Acknowledger, known: Known, minute: float) -> Words:

@@ -123,12 +123,12 @@ def test_a_service_killed_in_mid_event_leaves_the_control_to_its_end_and_then_th
         _until(lambda: any(each.id == "cut-off" for each in operator.devices()))
         operator.set_default("cut-off", FieldsBody(p_kw=-0.3, q_kvar=0.0))
         start = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
-        made = _dispatch(operator, "cut-off", start, 4, FieldsBody(p_kw=3.5, q_kvar=1.0))
+        made = _dispatch(operator, "cut-off", start, 3, FieldsBody(p_kw=3.5, q_kvar=1.0))
         _until(lambda: device.shows(3500, 1000))
         server.kill()
         try:
             ended = _until(lambda: not device.shows(3500))
-            assert timedelta(0) <= ended - (start + timedelta(seconds=4)) < timedelta(seconds=1)
+            assert timedelta(0) <= ended - (start + timedelta(seconds=3)) < timedelta(seconds=2)
             _until(lambda: device.shows(-300, 0), 1.0)
         finally:
             server.start()

@@ -116,8 +116,8 @@ def test_it_follows_setpoints_with_their_sign_and_rests_when_the_service_is_kill
         limits = {"discharge_kw": 5.0, "charge_kw": 5.0, "s_kva": 5.5}
         operator.register(DeviceBody(id="sat", lfdi=bench.lfdi, **limits))
         start = datetime.now(UTC).replace(microsecond=0)
-        out = _dispatch(operator, "sat", start, 8, FieldsBody(p_kw=3.5, q_kvar=1.0))
-        back = _dispatch(operator, "sat", start + timedelta(seconds=8), 4, FieldsBody(p_kw=-2.5, q_kvar=-1.0))
+        out = _dispatch(operator, "sat", start, 9, FieldsBody(p_kw=3.5, q_kvar=1.0))
+        back = _dispatch(operator, "sat", start + timedelta(seconds=9), 3, FieldsBody(p_kw=-2.5, q_kvar=-1.0))
         with bench.running():
             # Of its first control it takes no reactive power: it has not told yet of what a percentage is one.
             bench.until(lambda: bench.shows(3500), SOON_S)

@@ -51,14 +51,14 @@ def test_what_the_device_does_is_shown_with_its_sign(served: tuple[Registers, Sc
     assert (models[713].SoC.cvalue, models[713].WHAvail.cvalue) == (43.21, 4321)
 
 
-@pytest.mark.parametrize("p_kw", [3.5, -2.5])
-def test_a_setpoint_written_by_a_client_is_what_is_asked(served: tuple[Registers, Scanned], p_kw: float) -> None:
+@pytest.mark.parametrize(("p_kw", "q_percent"), [(3.5, 10.0), (-2.5, -10.0)])
+def test_a_setpoint_written_by_a_client_is_what_is_asked(served: tuple[Registers, Scanned], p_kw: float, q_percent: float) -> None:
     registers, models = served
     controls = models[704]
     controls.WSetMod.value, controls.WSet.cvalue, controls.WSetEna.value = 1, 1000 * p_kw, 1
-    controls.VarSetMod.value, controls.VarSetPct.cvalue, controls.VarSetEna.value = 1, -10.0, 1
+    controls.VarSetMod.value, controls.VarSetPct.cvalue, controls.VarSetEna.value = 1, q_percent, 1
     controls.write()
-    assert (registers.asked().p_kw, registers.asked().q_kvar) == (p_kw, pytest.approx(-0.55))
+    assert (registers.asked().p_kw, registers.asked().q_kvar) == (p_kw, pytest.approx(q_percent / 100.0 * PLATE.s_kva))
     controls.WSetMod.value, controls.WSetPct.cvalue = 0, 40.0
     controls.VarSetMod.value, controls.VarSetPct.cvalue = 3, 20.0
     controls.write()

@@ -28,7 +28,12 @@ def test_the_command_line_counts_more_than_the_environment_and_that_more_than_th
 
 
 def test_the_environments_text_becomes_a_setting() -> None:
-    said = {"DECISION_LIMIT_S": "2.5", "WEBHOOK_PRIVATE": "true", "WEBHOOK_HOSTS": " a.example, b.example,", "MOST_BODY_BYTES": "2048"}
+    said = {
+        "DECISION_LIMIT_S": "2.5",
+        "WEBHOOK_PRIVATE": "true",
+        "WEBHOOK_HOSTS": " a.example, b.example,",
+        "MOST_BODY_BYTES": "2048",
+    }
     config = Config.load(None, {f"GRIDNET_SERVE_{name}": value for name, value in said.items()})
     assert (config.decision_limit_s, config.webhook_private, config.most_body_bytes) == (2.5, True, 2048)
     assert config.webhook_hosts == ("a.example", "b.example")

@@ -65,7 +65,9 @@ def test_only_an_operator_dispatches_cancels_and_makes_programmes(served: Servic
 
 
 def test_everything_wrong_with_an_order_is_said(served: Service, clock: Clock) -> None:
-    wrong = Order("dispatch", "alice-1", Fields(), clock.now - timedelta(days=9), clock.now - timedelta(days=1), randomize_start_s=-1)
+    wrong = Order(
+        "dispatch", "alice-1", Fields(), clock.now - timedelta(days=9), clock.now - timedelta(days=1), randomize_start_s=-1
+    )
     with pytest.raises(InputError) as refused:
         served.controls.dispatch(OPERATOR, wrong)
     assert {fault.where for fault in refused.value.faults} == {"start, end", "end", "fields", "randomize_start_s", "program"}
@@ -257,7 +259,9 @@ def test_an_old_or_future_state_of_charge_says_nothing(served: Service, clock: C
 
 def test_an_acknowledgement_said_again_is_kept_once(served: Service, clock: Clock) -> None:
     made = served.controls.dispatch(OPERATOR, order(clock.now))
-    said = [Ack(made.id, "alice-1", status, clock.now + n * SECOND) for n, status in enumerate(("received", "started", "completed"))]
+    said = [
+        Ack(made.id, "alice-1", status, clock.now + n * SECOND) for n, status in enumerate(("received", "started", "completed"))
+    ]
     for each in (*said, said[0]):
         served.controls.acknowledge(ALICE, each)  # type: ignore[arg-type]
     assert [each.status for each in served.controls.acks(ALICE, "alice-1")] == ["received", "started", "completed"]

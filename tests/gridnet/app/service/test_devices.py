@@ -30,7 +30,7 @@ def test_a_device_is_its_owners_the_operators_and_nobody_elses(service: Service)
 
 
 def test_a_device_is_its_certificates_too(service: Service) -> None:
-    made = service.devices.add(ALICE, battery(lfdi=LFDI.upper()))
+    made = service.devices.add(OPERATOR, battery(lfdi=LFDI.upper()))
     assert made.lfdi == LFDI
     assert service.devices.get(CERTIFIED, "alice-1") == made
     assert service.devices.by_lfdi(CERTIFIED, LFDI.upper()) == made
@@ -45,6 +45,7 @@ def test_a_device_is_its_certificates_too(service: Service) -> None:
         (PEOPLE["auditor"], battery(owner="auditor")),
         (CERTIFIED, battery(owner=CERTIFIED.id, lfdi=LFDI[::-1])),
         (CERTIFIED, battery(owner="alice", lfdi=LFDI)),
+        (ALICE, battery(lfdi=LFDI)),
     ],
 )
 def test_nobody_registers_what_is_not_theirs(service: Service, by: Principal, device: Device) -> None:
@@ -80,7 +81,9 @@ def test_meter_lfdi_and_key_are_looked_at(service: Service) -> None:
     assert {fault.where for fault in refused.value.faults} == {"meter", "lfdi", "meter_key"}
 
 
-@pytest.mark.parametrize("changes", [{"meter": "bat-00"}, {"meter_key": "ed25519:" + "0" * 64}, {"lfdi": LFDI}, {"owner": "bob"}, {"id": "x"}])
+@pytest.mark.parametrize(
+    "changes", [{"meter": "bat-00"}, {"meter_key": "ed25519:" + "0" * 64}, {"lfdi": LFDI}, {"owner": "bob"}, {"id": "x"}]
+)
 def test_an_owner_does_not_change_which_meter_speaks_for_a_device(service: Service, changes: dict[str, Any]) -> None:
     made = service.devices.add(ALICE, battery())
     with pytest.raises(Forbidden):

@@ -55,7 +55,16 @@ def _devices(draw: st.DrawFn) -> Device:
     discharge, charge = draw(st.floats(0.0, 10.0)), 0.0 if kind == "pv" else draw(st.floats(0.0, 10.0))
     s_kva = max(discharge, charge) * draw(st.floats(1.0, 1.5))
     return Device(
-        "alice-1", "alice", kind, discharge, charge, s_kva, 10.0, soc_min=low, soc_max=high, reserve=draw(st.sampled_from([0.0, reserve]))
+        "alice-1",
+        "alice",
+        kind,
+        discharge,
+        charge,
+        s_kva,
+        10.0,
+        soc_min=low,
+        soc_max=high,
+        reserve=draw(st.sampled_from([0.0, reserve])),
     )
 
 
@@ -140,7 +149,9 @@ def test_what_is_told_is_valid_until_it_says(said: Said, later_s: int) -> None:
         assert (then.p_kw, then.q_kvar, then.limits, then.connect) == (told.p_kw, told.q_kvar, told.limits, told.connect)
 
 
-def _control(p_kw: float, primacy: int, start: datetime = NOON - SECOND, end: datetime = NOON + 60 * SECOND, **more: object) -> Control:
+def _control(
+    p_kw: float, primacy: int, start: datetime = NOON - SECOND, end: datetime = NOON + 60 * SECOND, **more: object
+) -> Control:
     return Control(f"{primacy:032x}", "operator", "alice-1", Fields(p_kw=p_kw), start, end, start, primacy=primacy, **more)  # type: ignore[arg-type]
 
 
@@ -160,5 +171,10 @@ def test_without_controls_the_default_holds_until_the_next_look() -> None:
 
 
 def test_a_control_that_is_over_or_to_come_says_nothing() -> None:
-    gone = [_control(1.0, 0, end=NOON), _control(1.0, 0, start=NOON + SECOND), _control(1.0, 0, cancelled=NOON), _control(1.0, 0, superseded=NOON)]
+    gone = [
+        _control(1.0, 0, end=NOON),
+        _control(1.0, 0, start=NOON + SECOND),
+        _control(1.0, 0, cancelled=NOON),
+        _control(1.0, 0, superseded=NOON),
+    ]
     assert effective(_told(*gone), NOON).is_default

@@ -45,7 +45,9 @@ def test_a_token_is_good_for_its_principal_alone_and_until_it_expires(known: Ser
         known.people.by_token(token)
 
 
-@pytest.mark.parametrize(("client", "secret"), [("carol", SECRET + "x"), ("carol", ""), ("nobody", SECRET), ("alice", ""), ("alice", "x")])
+@pytest.mark.parametrize(
+    ("client", "secret"), [("carol", SECRET + "x"), ("carol", ""), ("nobody", SECRET), ("alice", ""), ("alice", "x")]
+)
 def test_whoever_has_no_secret_or_another_gets_no_token(known: Service, client: str, secret: str) -> None:
     with pytest.raises(NotAuthenticated):
         known.people.issue_token(client, secret)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -65,7 +66,9 @@ def hooks(tmp_path: Path, clock: Clock) -> Iterator[Service]:
     made.store.database.close()
 
 
-def _subscribed(service: Service, by: Any = ALICE, topic: str = "controls", device: str | None = None, url: str = TARGET) -> Subscription:
+def _subscribed(
+    service: Service, by: Any = ALICE, topic: str = "controls", device: str | None = None, url: str = TARGET
+) -> Subscription:
     return service.webhooks.subscribe(by, webhooks.Target(native.PROTOCOL, url), topic, device, {"secret": "whispered"})
 
 
@@ -92,7 +95,7 @@ def test_changes_that_wait_together_are_told_once(hooks: Service, clock: Clock) 
 
 def test_nothing_is_told_of_what_was_rolled_back(hooks: Service) -> None:
     _subscribed(hooks)
-    with pytest.raises(RuntimeError), hooks.store.write() as connection:
+    with contextlib.suppress(RuntimeError), hooks.store.write() as connection:
         hooks.webhooks.put(connection, "controls", "alice-1")
         raise RuntimeError
     assert hooks.webhooks.waiting() == 0
@@ -317,9 +320,7 @@ def _listening(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[int
         server.server_close()
 
 
-def test_a_name_that_leads_elsewhere_when_it_is_sent_to_is_not_followed(
-    hooks: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_leads_elsewhere_when_it_is_sent_to_is_not_followed(hooks: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: public when it is checked, loopback when it is connected to."""
     got: list[str] = []
 

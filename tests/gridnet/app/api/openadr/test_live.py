@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from gridnet.app.api.openadr.live import PROGRAM, Live, device_of, event_id
 from gridnet.app.service.errors import NotFound
-from gridnet.app.service.model import OPERATOR, Fields, Order
+from gridnet.app.service.model import OPERATOR, Fields, Order, Worth
 from tests.gridnet.app.api.openadr.vtns import BOSS, PEOPLE, QUARTER, START, Vtn
 
 
@@ -128,13 +129,13 @@ def test_an_event_can_t_be_slipped_into_the_service_s_program(vtn: Vtn) -> None:
     assert vtn.status("boss", "POST", "/events", {"programID": PROGRAM, "intervals": [interval]}) == 409
 
 
-def test_further_payloads_come_from_whoever_knows_them(vtn: Vtn) -> None:
-    live = Live(vtn.service, "3.1.0", lambda device, start, end: [("PRICE", 0.25), ("GHG", 300.0)])
+def test_prices_and_carbon_are_told_where_the_service_knows_them(vtn: Vtn) -> None:
+    live = Live(replace(vtn.service, worth=lambda time: Worth(0.25, 0.08, 300.0)), "3.1.0")
     vtn.decide("bat-a", 2.0, 1.0)
 
     event = live.event(PEOPLE["ann"], event_id("bat-a"))
 
-    assert payloads(event)[1] == {"DISPATCH_SETPOINT": -1.0, "PRICE": 0.25, "GHG": 300.0}
+    assert payloads(event)[1] == {"DISPATCH_SETPOINT": -1.0, "PRICE": 0.25, "EXPORT_PRICE": 0.08, "GHG": 300.0}
 
 
 @given(st.text(st.characters(categories=("L", "N"), include_characters="-_.:"), min_size=1, max_size=64))

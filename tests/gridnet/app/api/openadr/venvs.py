@@ -1,4 +1,4 @@
-"""Other people's clients, unmodified, each in an environment of its own, made once from the package index into the cache folder."""
+"""Other people's clients, unmodified, each in an environment of its own, made once from the package index, in the user's cache."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
-
-from gridnet.resources import cache_dir
 
 PYTHON = "python3.12"
 """Younger than the project's own least version: what the clients need."""
@@ -39,7 +38,7 @@ def environment(*requirements: str) -> Path:
     if base is None:
         pytest.skip(f"NOT TESTED against {', '.join(requirements)}: there is no {PYTHON}, on the path or among pyenv's versions")
     name = hashlib.sha256(" ".join((base, *requirements)).encode()).hexdigest()[:16]
-    folder = cache_dir() / "clients" / name
+    folder = platformdirs.user_cache_path("gridnet-tests") / "clients" / name
     folder.mkdir(parents=True, exist_ok=True)
     python, ready = folder / "bin" / "python", folder / "ready"
     # Tests run side by side: one of them makes it, the others wait.

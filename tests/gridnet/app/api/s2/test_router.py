@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -46,15 +46,13 @@ def test_only_a_device_s_own_people_connect(service: Service) -> None:
 
 def test_a_connection_ends_when_its_owner_is_revoked(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(router, "LOOK_EVERY_S", 0.05)
-    with TestClient(make_app(service)) as http, http.websocket_connect("/s2/bat-a", headers=bearer(service, "ann")) as socket:
+    app, headers = make_app(service), bearer(service, "ann")
+    with ThreadPoolExecutor(1) as beside, TestClient(app) as http, http.websocket_connect("/s2/bat-a", headers=headers) as socket:
         socket.receive_text()
         service.people.revoke(BOSS, "ann")
-        # A connection that stays would wait for ever: this side ends it then, and the test fails.
-        patience = threading.Timer(10.0, socket.close)
-        patience.start()
+        # Beside the test: a connection that stays would have it wait for ever.
         with pytest.raises(WebSocketDisconnect) as ended:
-            socket.receive_text()
-        patience.cancel()
+            beside.submit(socket.receive_text).result(10.0)
 
     assert ended.value.code == 1008
 

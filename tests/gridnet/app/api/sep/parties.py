@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 from pydantic_xml import BaseXmlModel
@@ -26,7 +29,7 @@ ANN, BOB, CAROL = "a1" * 20, "b2" * 20, "c3" * 20
 """LFDIs: of ann's device, of bob's, and of one that nobody registered."""
 AGGREGATOR = Principal("fleet", "aggregator", "d4" * 20)
 SECRET = "a secret of the tests"
-DATABASE = "service.db"
+DATABASE, FILLED = "service.db", "filled.db"
 NS = 'xmlns="urn:ieee:std:2030.5:ns" xmlns:csipaus="https://csipaus.org/ns"'
 PayloadT = TypeVar("PayloadT", bound=BaseXmlModel)
 
@@ -135,25 +138,40 @@ def open_service(folder: Path, clock: Any, **config: Any) -> Service:
     return Service.on(Database(f"sqlite:///{path}", engine), Config(**config), frozenset({"bat-00"}), clock=clock)
 
 
-def fill(folder: Path) -> None:
-    """A new service with an operator and two batteries. Ann's is on the live feeder, bob's is not."""
+@contextmanager
+def standing(folder: Path, *routers: Callable[[Service], APIRouter]) -> Iterator[Callable[[], World]]:
+    """A world with 2030.5 and more routers. What it gives makes it new: the same application on a fresh copy of its database.
+
+    Ann's battery is on the live feeder, bob's is not."""
+    _fill(folder)
+    shutil.copyfile(folder / DATABASE, folder / FILLED)
+    clock = Clock()
+    service = open_service(folder, clock, webhook_private=True, webhook_plain_http=True, poll_s=60, post_s=300)
+    app = FastAPI()
+    app.state.service = service
+    add_handlers(app)
+    for make in (make_router, *routers):
+        app.include_router(make(service))
+    world = World(service, TestClient(WithCertificate(app)), clock)
+
+    def renew() -> World:
+        service.store.database.close()
+        shutil.copyfile(folder / FILLED, folder / DATABASE)
+        clock.now = START
+        return world
+
+    with world.http:
+        yield renew
+    service.store.database.close()
+
+
+def _fill(folder: Path) -> None:
     service = open_service(folder, Clock())
     service.people.add(BOSS, BOSS, SECRET)
     for name, lfdi, meter in (("ann-bat", ANN, "bat-00"), ("bob-bat", BOB, None)):
         device = Device(name, f"lfdi:{lfdi}", "battery", 5.0, 5.0, 5.0, 10.0, meter=meter, lfdi=lfdi, pin=111115)
         service.devices.add(BOSS, device)
     service.store.database.close()
-
-
-def make_world(folder: Path) -> World:
-    """The filled service in a folder, and those who ask it."""
-    clock = Clock()
-    service = open_service(folder, clock, webhook_private=True, webhook_plain_http=True, poll_s=60, post_s=300)
-    app = FastAPI()
-    app.state.service = service
-    add_handlers(app)
-    app.include_router(make_router(service))
-    return World(service, TestClient(WithCertificate(app)), clock)
 
 
 def end_device(lfdi: str, sfdi: int | None = None, category: str = "02000000") -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
 
 from gridnet.app.api.sep.incoming import Malformed, parse
@@ -57,6 +60,22 @@ def test_what_is_no_document_is_malformed(text: str) -> None:
 def test_a_document_type_is_refused_in_any_encoding(kind: str, encoding: str) -> None:
     with pytest.raises(Malformed, match="document type"):
         parse(f"{kind}<A>1</A>".encode(encoding), NESTING)
+
+
+def test_a_file_that_an_entity_names_is_not_opened(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("&undefined;", encoding="utf-8")
+
+    # Had it been opened, it would be told of first.
+    with pytest.raises(Malformed, match="document type"):
+        parse(f'<!DOCTYPE A [<!ENTITY x SYSTEM "{broken.as_uri()}">]><A>&x;</A>'.encode(), NESTING)
+
+
+def test_entities_that_multiply_are_refused() -> None:
+    bomb = "".join(f'<!ENTITY {one} "{f"&{other};" * 10}">' for other, one in pairwise("abcdefghij"))
+
+    with pytest.raises(Malformed):
+        parse(f'<!DOCTYPE A [<!ENTITY a "a">{bomb}]><A>&j;</A>'.encode(), NESTING)
 
 
 def test_a_comment_is_no_part_of_a_value() -> None:

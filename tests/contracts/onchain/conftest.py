@@ -1,0 +1,49 @@
+"""The machines of `engines.py` as fixtures: one each per worker, a new contract per test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contracts.onchain.engines import Anvil, Embedded, Engine, Missing, anvil, embedded
+from tests.contracts.onchain.onchain import Onchain, deployed
+
+
+@pytest.fixture(scope="session")
+def evm() -> Iterator[Embedded]:
+    """The embedded EVM."""
+    try:
+        with embedded() as machine:
+            yield machine
+    except Missing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Anvil]:
+    """A real node."""
+    try:
+        with anvil() as machine:
+            yield machine
+    except Missing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["evm", "node"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each of both."""
+    machine: Engine = request.getfixturevalue(request.param)
+    return machine
+
+
+@pytest.fixture
+def chain(engine: Engine) -> Onchain:
+    """A new registry on each of both."""
+    return deployed(engine)
+
+
+@pytest.fixture
+def embedded_chain(evm: Embedded) -> Onchain:
+    """A new registry on the embedded EVM alone: for what takes many transactions."""
+    return deployed(evm)

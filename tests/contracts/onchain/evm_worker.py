@@ -1,0 +1,96 @@
+"""An EVM (py-evm, through titanoboa) that answers on standard output what standard input asks, one JSON object a line.
+
+It runs in an environment of its own, where nothing of gridnet is: titanoboa and Vyper ask for other versions of what gridnet needs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from typing import Any
+
+warnings.simplefilter("ignore")
+
+import boa  # noqa: E402  (it warns while it is imported)
+from boa.util.abi import Address, abi_decode  # noqa: E402
+
+INTRINSIC = 21_000
+GAS = 16_777_216
+"""What one transaction may use at most on Ethereum (EIP-7825)."""
+
+
+class Worker:
+    """One chain. A contract whose code is that of `source` is followed for coverage."""
+
+    def __init__(self, source: str) -> None:
+        self._source = boa.load_partial(source)
+        self._followed: dict[str, Any] = {}
+
+    def compile(self) -> dict[str, Any]:
+        """What the source compiles to."""
+        return {"bytecode": self._source.compiler_data.bytecode.hex(), "runtime": self._source.compiler_data.bytecode_runtime.hex()}
+
+    def set_chain(self, chain_id: int) -> dict[str, Any]:
+        """Makes this the chain with another id."""
+        boa.env.evm.patch.chain_id = chain_id
+        return {}
+
+    def deploy(self, sender: str, code: str) -> dict[str, Any]:
+        """A new contract."""
+        raw = bytes.fromhex(code)
+        self._begin(sender)
+        address, computation = boa.env.deploy(sender=Address(sender), bytecode=raw, gas=GAS)
+        if raw.startswith(self._source.compiler_data.bytecode) and computation.is_success:
+            self._followed[str(address).lower()] = self._source.at(address)
+        return self._outcome(computation, raw) | {"address": str(address).lower()}
+
+    def transact(self, sender: str, to: str, payload: str) -> dict[str, Any]:
+        """A call that changes what it changes, for whom a transaction would be charged."""
+        raw = bytes.fromhex(payload)
+        self._begin(sender, to)
+        followed = self._followed.get(to.lower())
+        computation = boa.env.execute_code(Address(to), Address(sender), data=raw, gas=GAS, contract=followed)
+        return self._outcome(computation, raw)
+
+    def read(self, to: str, payload: str) -> dict[str, Any]:
+        """A call that changes nothing."""
+        raw = bytes.fromhex(payload)
+        followed = self._followed.get(to.lower())
+        computation = boa.env.execute_code(Address(to), data=raw, gas=GAS, is_modifying=False, simulate=True, contract=followed)
+        return self._outcome(computation, raw)
+
+    @staticmethod
+    def _begin(*warm: str) -> None:
+        """Forgets what the last transaction looked at, as the start of the next one does: it is paid for again."""
+        state = boa.env.evm.vm.state
+        state.lock_changes()
+        state.clear_transient_storage()
+        for each in warm:
+            state.mark_address_warm(Address(each).canonical_address)
+        state.mark_address_warm((2).to_bytes(20, "big"))  # SHA-256, as every precompiled contract
+
+    @staticmethod
+    def _outcome(computation: Any, raw: bytes) -> dict[str, Any]:
+        paid = INTRINSIC + sum(16 if byte else 4 for byte in raw) + computation.get_gas_used()
+        logs = [
+            {"topics": [topic.to_bytes(32, "big").hex() for topic in topics], "payload": content.hex()}
+            for _, topics, content in (computation.get_log_entries() if computation.is_success else ())
+        ]
+        output = bytes(computation.output)
+        reason = abi_decode("(string)", output[4:])[0] if computation.is_error and output[:4].hex() == "08c379a0" else ""
+        return {"ok": computation.is_success, "reason": reason, "gas": paid, "logs": logs, "output": output.hex()}
+
+
+def main() -> None:
+    """Answers until standard input ends."""
+    worker = Worker(sys.argv[1])
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer = getattr(worker, asked.pop("do"))(**asked)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
