@@ -11,6 +11,18 @@ from hypothesis import HealthCheck, settings
 # is not the user's, which a test must neither read nor fill.
 os.environ["GRIDNET_CACHE"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "gridnet")
 
+
+
+def pytest_report_header() -> str:
+    """Which machines the contract's tests will find."""
+    from tests.contracts.onchain.engines import Missing, anvil_binary
+
+    try:
+        return f"chain: an embedded EVM in an environment of its own, and a real node, {anvil_binary()}"
+    except Missing as error:
+        return f"chain: an embedded EVM in an environment of its own; {error}, so what needs a real node is skipped"
+
+
 settings.register_profile(
     "repeatable",
     derandomize=True,

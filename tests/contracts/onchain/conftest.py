@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contracts.onchain.engines import Anvil, Embedded, Engine, Missing, anvil, embedded
+from tests.contracts.onchain.engines import Anvil, Embedded, Engine, Missing, anvil, anvil_binary, embedded
 from tests.contracts.onchain.onchain import Onchain, deployed
 
 
@@ -43,7 +43,13 @@ def chain(engine: Engine) -> Onchain:
     return deployed(engine)
 
 
-@pytest.fixture
-def embedded_chain(evm: Embedded) -> Onchain:
-    """A new registry on the embedded EVM alone: for what takes many transactions."""
-    return deployed(evm)
+@pytest.fixture(scope="session")
+def quick(request: pytest.FixtureRequest) -> Engine:
+    """The quicker of both that can be had, for what takes hundreds of transactions: the embedded EVM is ten times slower."""
+    try:
+        anvil_binary()
+    except Missing:
+        machine: Engine = request.getfixturevalue("evm")
+    else:
+        machine = request.getfixturevalue("node")
+    return machine

@@ -160,6 +160,7 @@ class Anvil:
     """A real node, over JSON-RPC."""
 
     def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self._session = requests.Session()
         self.url = url
         self.process = process
         self.accounts: list[str] = []
@@ -168,7 +169,7 @@ class Anvil:
     def ask(self, method: str, *parameters: Any) -> Any:
         """The node's answer; `RuntimeError` with its words where it refuses."""
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}
-        answer = requests.post(self.url, json=body, timeout=20).json()
+        answer = self._session.post(self.url, json=body, timeout=20).json()
         if "error" in answer:
             raise RuntimeError(answer["error"]["message"])
         return answer["result"]
@@ -208,8 +209,12 @@ class Anvil:
 
     def _send(self, asked: dict[str, str]) -> dict[str, Any]:
         transaction = self.ask("eth_sendTransaction", asked | {"gas": hex(8_000_000)})
-        receipt: dict[str, Any] = self.ask("eth_getTransactionReceipt", transaction)
-        return receipt
+        for _ in range(400):
+            receipt: dict[str, Any] | None = self.ask("eth_getTransactionReceipt", transaction)
+            if receipt is not None:
+                return receipt
+            time.sleep(0.005)
+        raise RuntimeError(f"{transaction} was not mined")
 
     @staticmethod
     def _outcome(receipt: dict[str, Any], reason: str) -> Outcome:

@@ -50,30 +50,42 @@ class Onchain:
         anchorer = sender or self.engine.accounts[1]
         return self.do(anchorer, "anchor", batch.number, batch.root(), batch.size, batch.total_wh, CHECKPOINT)
 
-    def claim(self, batch: CreditBatch, index: int, **changes: Any) -> Outcome:
+    def claim(self, made: CreditBatch, leaf: int, **changes: Any) -> Outcome:
         """Claims a leaf, or what is changed of it, as the last account, who owns nothing."""
-        credit = batch.credits[index]
-        said = {
-            "batch": batch.number,
-            "index": index,
-            "owner": credit.owner,
-            "certificate": credit.chain_hash.to_bytes(32, "big"),
-            "wh": credit.wh,
-            "proof": batch.proof(index),
-        } | changes
-        sender = said.pop("sender", self.engine.accounts[-1])
-        said["owner"] = Web3.to_checksum_address(said["owner"])
-        return self.do(sender, "claim", *said.values())
+        return self.do(self.engine.accounts[-1], "claim", *claiming(made, leaf, **changes))
+
+    def would_claim(self, made: CreditBatch, leaf: int, **changes: Any) -> bool:
+        """Whether it would succeed; nothing is changed."""
+        return self.engine.read(self.address, payload("claim", *claiming(made, leaf, **changes))).ok
 
     def balance(self, owner: str, batch: int) -> int:
         """Wh of a batch that an account holds."""
         return int(self.read("balanceOf", Web3.to_checksum_address(owner), batch))
 
 
+def claiming(made: CreditBatch, leaf: int, **changes: Any) -> list[Any]:
+    """The arguments of a claim."""
+    credit = made.credits[leaf]
+    said = {
+        "batch": made.number,
+        "index": leaf,
+        "owner": credit.owner,
+        "certificate": credit.chain_hash.to_bytes(32, "big"),
+        "wh": credit.wh,
+        "proof": made.proof(leaf),
+    }
+    return list((said | changes).values())
+
+
 def payload(name: str, *values: Any) -> bytes:
     """A call's bytes; addresses in any case."""
-    plain = [Web3.to_checksum_address(value) if isinstance(value, str) and len(value) == 42 else value for value in values]
-    return bytes.fromhex(CODER.encode_abi(name, args=plain)[2:])
+    return bytes.fromhex(CODER.encode_abi(name, args=[_plain(value) for value in values])[2:])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return Web3.to_checksum_address(value) if isinstance(value, str) and len(value) == 42 else value
 
 
 def events(outcome: Outcome) -> list[tuple[str, dict[str, Any]]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from gridnet_contracts.chain.batch import CreditBatch
-from tests.contracts.onchain.engines import Embedded
+from tests.contracts.onchain.engines import Engine
 from tests.contracts.onchain.onchain import Onchain, batch_of, deployed
 
 HOLDERS = st.integers(2, 4)
@@ -21,7 +21,7 @@ AMOUNTS = st.sampled_from([0, 1, 7, 1000, 1001, 2003, 5000])
 class Machine(RuleBasedStateMachine):
     """What the contract must hold: who has how much of which batch, what is claimed, what is retired."""
 
-    engine: Embedded
+    engine: Engine
 
     @initialize()
     def deploy(self) -> None:
@@ -87,13 +87,13 @@ class Machine(RuleBasedStateMachine):
             assert self.chain.balance(owner, number) == wh
 
 
-def test_the_contract_does_what_the_model_does(evm: Embedded) -> None:
-    machine = type("OnTheEvm", (Machine,), {"engine": evm})
-    run_state_machine_as_test(machine, settings=settings(max_examples=12, stateful_step_count=25))
+def test_the_contract_does_what_the_model_does(quick: Engine) -> None:
+    machine = type("OnAChain", (Machine,), {"engine": quick})
+    run_state_machine_as_test(machine, settings=settings(max_examples=8, stateful_step_count=15))
 
 
-def test_the_machine_sees_a_credit_too_many(evm: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_machine_sees_a_credit_too_many(quick: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Onchain, "balance", lambda *_: 1)
-    machine = type("OnTheEvm", (Machine,), {"engine": evm})
+    machine = type("OnAChain", (Machine,), {"engine": quick})
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=settings(max_examples=3, stateful_step_count=5))

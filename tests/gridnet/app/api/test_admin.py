@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from envoy_schema.server.schema.sep2.end_device import EndDeviceListResponse
 
-from gridnet.app.api.admin import LEFT_BY_CLIENTS, make_router
+from gridnet.app.api.admin import LEFT_BY_CLIENTS
 from gridnet.app.api.sep.rates import POLLED
 from gridnet.app.service.webhooks import Target
 from tests.gridnet.app.api.sep.parties import ANN, BOSS, CAROL, NS, World, standing
@@ -38,7 +38,7 @@ class Office:
 @pytest.fixture(scope="module")
 def renewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], World]]:
     """Makes the world new."""
-    with standing(tmp_path_factory.mktemp("admin"), make_router) as renew:
+    with standing(tmp_path_factory.mktemp("admin")) as renew:
         yield renew
 
 
@@ -187,3 +187,22 @@ def test_an_announcement_reaches_subscribers(office: Office) -> None:
 
     assert world.service.webhooks.waiting() == 1
     assert office.ask("POST", "/announcements", {"topic": "weather"})[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("topic", "method", "path", "body"),
+    [
+        ("default", "PUT", "/programs/night", {"primacy": 80, "device": "bob-bat", "default": {"load_limit_kw": 1.0}}),
+        ("programs", "PUT", "/programs/night", {"primacy": 80, "device": "bob-bat"}),
+        ("device", "PUT", "/rates/EndDeviceList", {"poll_s": 30}),
+        ("programs", "PUT", "/rates/DERProgramList", {"poll_s": 30}),
+        ("programs", "PUT", "/rates/FunctionSetAssignmentsList", {"poll_s": 30}),
+    ],
+)
+def test_subscribers_hear_of_a_change(office: Office, topic: str, method: str, path: str, body: dict[str, Any]) -> None:
+    webhooks = office.world.service.webhooks
+    webhooks.subscribe(BOSS, Target("sep", "http://127.0.0.1:9/"), topic, "bob-bat")
+
+    assert office.ask(method, path, body)[0] == 200
+
+    assert webhooks.waiting() == 1

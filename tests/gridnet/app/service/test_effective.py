@@ -178,3 +178,10 @@ def test_a_control_that_is_over_or_to_come_says_nothing() -> None:
         _control(1.0, 0, superseded=NOON),
     ]
     assert effective(_told(*gone), NOON).is_default
+
+
+def test_a_battery_between_its_reserve_and_its_highest_charge_does_as_it_is_asked() -> None:
+    for soc, p_kw in ((0.31, 3.0), (0.3, 0.0), (0.89, -3.0), (0.9, 0.0)):
+        device = battery(soc_min=0.1, reserve=0.3, soc_max=0.9)
+        said = Said(device, (_control(3.0 if soc < 0.5 else -3.0, 1),), Fields(), NOON + timedelta(minutes=10), soc=soc)
+        assert effective(said, NOON).p_kw == p_kw

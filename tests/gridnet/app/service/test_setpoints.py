@@ -85,6 +85,13 @@ def test_plans_are_replaced_and_count_where_nobody_decides(service: Service, clo
     assert service.controls.effective(ALICE, "alice-1").is_default
 
 
+def test_plans_that_are_not_made_again_are_gone(service: Service) -> None:
+    service.devices.add(OPERATOR, metered())
+    _decide(service, NOON, (1.0, 2.0, 3.0))
+    _decide(service, NOON, (1.0, 2.0))
+    assert [each.fields.p_kw for each in _schedule(service)] == [1.0, 2.0]
+
+
 def test_of_concurrent_decisions_one_counts_for_everybody(either: Service) -> None:
     either.devices.add(OPERATOR, metered())
 

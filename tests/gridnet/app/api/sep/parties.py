@@ -11,13 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 from pydantic_xml import BaseXmlModel
 
-from gridnet.app.api.problems import add_handlers
-from gridnet.app.api.sep.router import make_router
+from gridnet.app.api.app import make_app
 from gridnet.app.service.config import Config
 from gridnet.app.service.model import Control, Device, Fields, Order, Principal, sfdi_of
 from gridnet.app.service.service import Service
@@ -139,20 +138,16 @@ def open_service(folder: Path, clock: Any, **config: Any) -> Service:
 
 
 @contextmanager
-def standing(folder: Path, *routers: Callable[[Service], APIRouter]) -> Iterator[Callable[[], World]]:
-    """A world with 2030.5 and more routers. What it gives makes it new: the same application on a fresh copy of its database.
+def standing(folder: Path) -> Iterator[Callable[[], World]]:
+    """The whole application. What it gives makes the world new: the same application on a fresh copy of its database.
 
     Ann's battery is on the live feeder, bob's is not."""
     _fill(folder)
     shutil.copyfile(folder / DATABASE, folder / FILLED)
     clock = Clock()
-    service = open_service(folder, clock, webhook_private=True, webhook_plain_http=True, poll_s=60, post_s=300)
-    app = FastAPI()
-    app.state.service = service
-    add_handlers(app)
-    for make in (make_router, *routers):
-        app.include_router(make(service))
-    world = World(service, TestClient(WithCertificate(app)), clock)
+    settings = {"webhook_private": True, "webhook_plain_http": True, "requests_per_minute": 10**6}
+    service = open_service(folder, clock, poll_s=60, post_s=300, **settings)
+    world = World(service, TestClient(WithCertificate(make_app(service))), clock)
 
     def renew() -> World:
         service.store.database.close()
