@@ -84,6 +84,11 @@ def open_message(raw: bytes, registry: KeyRegistry, at: datetime) -> Reading:
     return reading
 
 
+def key_name(raw: bytes) -> bytes:
+    """The name of the key in a message that `open_message` has opened."""
+    return bytes(parse_sign1(raw).headers[_KID])
+
+
 def parse_sign1(raw: bytes) -> Sign1:
     """Any tagged COSE_Sign1 with its payload inside, not verified. Raises `MalformedMessage`.
 

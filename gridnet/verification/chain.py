@@ -1,6 +1,6 @@
 """Level 0 behind the signature: is this the device's next word, said once, at its time?
 
-Messages may come late, twice, in any order or never. What must hold of those that came, per device and in this order:
+Messages may come late, twice, in any order or never. What must hold of those that came, per device and key and in this order:
 
 1. the interval lies on the quarter-hours, is over, and is not older than the window for late readings;
 2. the same bytes again are a copy: not counted, not held against anybody;

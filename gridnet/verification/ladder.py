@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from gridnet.case import Case
 from gridnet.clock import STEPS_PER_DAY
 from gridnet.errors import Fault, InputError, VerificationError
-from gridnet.metering.cose import open_message
+from gridnet.metering.cose import key_name, open_message
 from gridnet.metering.points import PHASE_V, MeterPoint, head_point
 from gridnet.metering.reading import Flag, Reading
 from gridnet.metering.registry import KeyRegistry
@@ -87,7 +87,7 @@ class Ladder:
         bus = np.array([point.bus for point in self._homes], dtype=np.int64)
         self.grid = Grid(case, bus, np.array([point.capacity_w for point in self._homes]) / _WATT, self.settings)
         self._possible = Possible(case, tuple(self._points.values()), self.settings)
-        self._chains: dict[str, Chain] = defaultdict(Chain)
+        self._chains: dict[bytes, Chain] = defaultdict(Chain)  # by key: another meter in the place of one begins anew
         self._known: dict[datetime, dict[str, Reading]] = defaultdict(dict)
 
     @property
@@ -109,7 +109,7 @@ class Ladder:
             if verdict is not None:
                 verdicts.append(verdict)
                 continue
-            self._chains[reading.device].add(reading, raw)
+            self._chains[key_name(raw)].add(reading, raw)
             self._known[reading.start][reading.device] = reading
             accepted.append((reading, raw))
         verdicts += self._plausible(accepted)
@@ -169,7 +169,7 @@ class Ladder:
         return (reading, raw) if reading.device in self._points else _refused(reading, raw, "no meter of this feeder")
 
     def _follows_on(self, reading: Reading, raw: bytes, now: datetime) -> Verdict | None:
-        chain = self._chains[reading.device]
+        chain = self._chains[key_name(raw)]
         if chain.knows(raw, reading):
             evidence: dict[str, int | str] = {"message": sha256(raw).hexdigest(), "sequence": reading.sequence}
             finding = "a copy of a message that is known; not counted again"

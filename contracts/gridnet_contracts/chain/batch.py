@@ -1,7 +1,8 @@
 """A batch of credits: certificates that leave the ledger for a chain, as the leaves of one RFC 6962 tree.
 
 A leaf is seven 32-byte big-endian words: chain id, contract, batch, index, owner, certificate, Wh. Each is bound to its place, so
-a proof is good once, on one contract of one chain. The tree and its proofs are the transparency log's.
+a proof is good once, on one contract of one chain. The tree is that of the transparency log (RFC 6962), and so is the check of its
+proofs. It is held whole here, since a proof is made of every leaf.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gridnet.errors import Fault, InputError
-from gridnet_contracts.log.merkle import leaf_hash
-from gridnet_contracts.log.tiles import MemoryTiles, inclusion, root
+from gridnet_contracts.log.merkle import leaf_hash, node_hash
 
 WORD = 32
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
@@ -68,15 +68,15 @@ class CreditBatch:
     registry: Registry
     number: int
     credits: tuple[Credit, ...]
-    _tree: MemoryTiles = field(init=False, repr=False, compare=False)
+    _levels: list[list[bytes]] = field(init=False, repr=False, compare=False)
+    """The tree's nodes from the leaves up; the last of an odd level stands on the next one, too."""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.credits) <= LARGEST or self.total_wh > TOTAL_MAX:
             got = f"{len(self.credits)} with {self.total_wh} Wh"
             raise InputError("no batch:", [Fault("credits", got, f"1 to {LARGEST}, with {TOTAL_MAX} Wh at most")])
-        tree = MemoryTiles()
-        tree.append(0, [leaf_hash(leaf(self.registry, self.number, k, each)) for k, each in enumerate(self.credits)])
-        object.__setattr__(self, "_tree", tree)
+        leaves = [leaf_hash(leaf(self.registry, self.number, k, each)) for k, each in enumerate(self.credits)]
+        object.__setattr__(self, "_levels", _tree(leaves))
 
     @property
     def size(self) -> int:
@@ -90,11 +90,21 @@ class CreditBatch:
 
     def root(self) -> bytes:
         """The tree's root, 32 bytes."""
-        return root(self._tree, self.size)
+        return self._levels[-1][0]
 
     def proof(self, index: int) -> list[bytes]:
-        """That leaf `index` is in the tree: 32 bytes each, the leaf's sibling first."""
-        return inclusion(self._tree, index, self.size)
+        """That leaf `index`, from 0 to `size` - 1, is in the tree: 32 bytes each, the leaf's sibling first."""
+        levels = enumerate(self._levels[:-1])
+        return [nodes[index >> height ^ 1] for height, nodes in levels if index >> height ^ 1 < len(nodes)]
+
+
+def _tree(leaves: list[bytes]) -> list[list[bytes]]:
+    levels = [leaves]
+    while len(levels[-1]) > 1:
+        nodes = levels[-1]
+        pairs = [node_hash(nodes[k], nodes[k + 1]) for k in range(0, len(nodes) - 1, 2)]
+        levels.append([*pairs, nodes[-1]] if len(nodes) % 2 else pairs)
+    return levels
 
 
 def leaf(registry: Registry, number: int, index: int, credit: Credit) -> bytes:

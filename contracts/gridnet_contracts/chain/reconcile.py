@@ -41,8 +41,8 @@ class Both:
         return (batch.number, batch.size, batch.total_wh, anchor.claimed_wh, anchor.retired_wh, self.mirrored_wh)
 
     def used_up(self) -> list[Certificate]:
-        """Certificates that are locked in the ledger and may be claimed there for what was retired on the chain: of those claimed on
-        the chain the first, as far as whole ones fit. Within a batch one Wh is as good as another."""
+        """Certificates that are locked in the ledger and may be claimed there for what was retired on the chain: of those claimed
+        on the chain the first, as far as whole ones fit. Within a batch one Wh is as good as another."""
         left = self.anchor.retired_wh - self.mirrored_wh
         found = []
         for row, is_claimed in zip(self.exported.certificates, self.claimed, strict=True):

@@ -63,7 +63,7 @@ class Sender:
             receipt = self._wait(tried, nonce, end)
             if receipt is not None:
                 return self._checked(receipt)
-            raised = fees.outbidding(self.node.fees())
+            raised = fees.outbidding(fees if self._clock() >= end else self.node.fees())
             if raised.most <= self.patience.most_wei:
                 fees = raised
         raise NotSettled(

@@ -54,10 +54,10 @@ class Worker:
         return self._outcome(computation, raw)
 
     def read(self, to: str, payload: str) -> dict[str, Any]:
-        """A call that changes nothing."""
+        """A call whose changes are forgotten."""
         raw = bytes.fromhex(payload)
         followed = self._followed.get(to.lower())
-        computation = boa.env.execute_code(Address(to), data=raw, gas=GAS, is_modifying=False, simulate=True, contract=followed)
+        computation = boa.env.execute_code(Address(to), data=raw, gas=GAS, simulate=True, contract=followed)
         return self._outcome(computation, raw)
 
     @staticmethod

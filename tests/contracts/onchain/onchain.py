@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from eth_utils.abi import event_abi_to_log_topic
+from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector
 from web3 import Web3
 
 from gridnet.resources import onchain_dir
@@ -16,7 +16,11 @@ from tests.contracts.onchain.engines import Engine, Outcome
 
 ABI: list[dict[str, Any]] = json.loads((onchain_dir() / "CreditRegistry.json").read_text(encoding="utf-8"))["abi"]
 CODEC = Web3().codec
-CODER = Web3().eth.contract(abi=ABI)  # type: ignore[call-overload]
+INPUTS = {
+    each["name"]: (function_abi_to_4byte_selector(each), [kind["type"] for kind in each["inputs"]])  # type: ignore[arg-type]
+    for each in ABI
+    if each["type"] == "function"
+}
 OUTPUTS = {each["name"]: [kind["type"] for kind in each["outputs"]] for each in ABI if each["type"] == "function"}
 EVENTS = {event_abi_to_log_topic(each): each for each in ABI if each["type"] == "event"}  # type: ignore[arg-type]
 CHECKPOINT = b"\x11" * 32
@@ -60,7 +64,7 @@ class Onchain:
 
     def balance(self, owner: str, batch: int) -> int:
         """Wh of a batch that an account holds."""
-        return int(self.read("balanceOf", Web3.to_checksum_address(owner), batch))
+        return int(self.read("balanceOf", owner, batch))
 
 
 def claiming(made: CreditBatch, leaf: int, **changes: Any) -> list[Any]:
@@ -78,14 +82,9 @@ def claiming(made: CreditBatch, leaf: int, **changes: Any) -> list[Any]:
 
 
 def payload(name: str, *values: Any) -> bytes:
-    """A call's bytes; addresses in any case."""
-    return bytes.fromhex(CODER.encode_abi(name, args=[_plain(value) for value in values])[2:])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return Web3.to_checksum_address(value) if isinstance(value, str) and len(value) == 42 else value
+    """A call's bytes."""
+    selector, types = INPUTS[name]
+    return selector + CODEC.encode(types, values)
 
 
 def events(outcome: Outcome) -> list[tuple[str, dict[str, Any]]]:

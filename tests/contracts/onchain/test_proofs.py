@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from gridnet_contracts.chain.batch import CreditBatch
+from gridnet_contracts.chain.batch import CreditBatch, Registry, leaf
 from gridnet_contracts.chain.voucher import Voucher
-from gridnet_contracts.log.merkle import ProofRefused
+from gridnet_contracts.log.merkle import ProofRefused, leaf_hash
+from gridnet_contracts.log.tiles import MemoryTiles, inclusion, root
 from tests.contracts.onchain.engines import Engine
 from tests.contracts.onchain.onchain import batch_of, deployed
 
 EDGES = range(1, 34)
+SOMEWHERE = Registry(1, "0x" + "12" * 20)
 
 
 def test_every_leaf_of_every_size_claims_and_no_mutation_does(quick: Engine) -> None:
@@ -50,11 +52,18 @@ def test_both_machines_agree(engine: Engine) -> None:
         assert not chain.claim(batch, 0).ok
 
 
+@pytest.mark.parametrize("size", [*EDGES, 255, 256, 257, 700])
+def test_the_tree_is_the_logs(size: int) -> None:
+    batch = batch_of(SOMEWHERE, size)
+    tiles = MemoryTiles()
+    tiles.append(0, [leaf_hash(leaf(SOMEWHERE, 0, k, each)) for k, each in enumerate(batch.credits)])
+    assert batch.root() == root(tiles, size)
+    assert [batch.proof(k) for k in range(size)] == [inclusion(tiles, k, size) for k in range(size)]
+
+
 @pytest.mark.parametrize("size", EDGES)
 def test_every_voucher_is_borne_out_by_the_root_and_no_other(size: int) -> None:
-    from gridnet_contracts.chain.batch import Registry
-
-    batch = batch_of(Registry(1, "0x" + "12" * 20), size)
+    batch = batch_of(SOMEWHERE, size)
     for index in range(size):
         voucher = Voucher.of(batch, index)
         voucher.verify(batch.root(), size)

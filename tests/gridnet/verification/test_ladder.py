@@ -144,6 +144,23 @@ def test_a_device_that_contradicts_itself_is_refused(day, home: str, change: dic
     assert words in _against(judged)[0].finding
 
 
+def test_another_meter_in_the_place_of_one_begins_its_own_chain(day, home: str) -> None:
+    ladder, other = day.ladder(), DeviceKey.simulated(1, home, generation=7)
+    for step in range(3):
+        _judge(day, ladder, step)
+    ladder.registry = ladder.registry.rotate(home, other.public_key, day.time(3))
+    first = replace(_reading(day, 3, home), sequence=0, previous=FIRST)
+    swapped = tuple(sign(first, other) if raw == _raw(day, 3, home) else raw for raw in day.messages[3])
+
+    judged = _judge(day, ladder, 3, swapped)
+
+    assert home in judged.by_device
+    assert not _against(judged)
+    again = sign(replace(first, sequence=1, previous=FIRST, start=first.start + QUARTER), other)
+    rest = tuple(again if raw == _raw(day, 4, home) else raw for raw in day.messages[4])
+    assert home in {verdict.device for verdict in _against(_judge(day, ladder, 4, rest))}, "the new chain is held to its hashes too"
+
+
 def test_a_sequence_that_goes_back_in_time_is_refused(day, home: str) -> None:
     ladder = day.ladder()
     _judge(day, ladder, 2)

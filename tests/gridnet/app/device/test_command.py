@@ -65,7 +65,8 @@ def test_a_device_without_a_service_runs_until_it_is_told_to_stop(tmp_path: Path
                 controls = models[704]
                 controls.WSet.cvalue, controls.WSetEna.value = -2500, 1
                 controls.write()
-                assert main(["device", "--id", "bat", "--folder", str(tmp_path / "bat")]) == 2
+                again = ["device", "--id", "bat", "--folder", str(tmp_path / "bat"), "--modbus-port", str(port)]
+                assert main(again) == 2
                 assert "runs already" in capsys.readouterr().err
                 while models[701].W.cvalue != -2500:
                     assert process.poll() is None

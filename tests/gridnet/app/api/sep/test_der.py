@@ -72,6 +72,7 @@ def test_a_plain_2030_5_capability_supports_no_australian_mode(world: World) -> 
         ("ders", status(10_001)),
         ("ders", status(-1)),
         ("ders", status(5000, -1)),
+        ("ders", status(5000, 10**15)),
     ],
 )
 def test_what_is_incomplete_or_impossible_changes_nothing(world: World, part: str, body: str) -> None:

@@ -1,0 +1,31 @@
+"""What the tests of the chain client are made of."""
+
+from __future__ import annotations
+
+from gridnet_contracts.chain.batch import Registry
+from gridnet_contracts.chain.contract import CreditContract, deployment
+from gridnet_contracts.chain.sender import Sender
+from tests.contracts.gridnet_contracts.ledger.builders import certificate
+
+SECRET = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+"""The first of the accounts that every development node makes: no secret."""
+KEY = ("0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266", SECRET)
+OWNER, OTHER = KEY[0], "0x" + "ab" * 20
+SOMEWHERE = Registry(31337, "0x" + "12" * 20)
+
+
+def produced(k: int) -> str:
+    """The name of the certificate of the k-th quarter-hour."""
+    return certificate(15 * k, 0, 1000 + k)
+
+
+def gifts(*numbers: int, owner: str = OWNER) -> list[tuple[str, str]]:
+    """Certificates for an owner on the chain."""
+    return [(produced(k), owner) for k in numbers]
+
+
+def registry_on(sender: Sender) -> CreditContract:
+    """A new registry."""
+    receipt = sender.send(deployment(sender.key.address, sender.key.address))
+    assert receipt.contract is not None
+    return CreditContract(sender.node, Registry(sender.node.chain_id(), receipt.contract))
