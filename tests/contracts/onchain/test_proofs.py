@@ -8,7 +8,7 @@ from gridnet_contracts.chain.batch import CreditBatch, Registry, leaf
 from gridnet_contracts.chain.voucher import Voucher
 from gridnet_contracts.log.merkle import ProofRefused, leaf_hash
 from gridnet_contracts.log.tiles import MemoryTiles, inclusion, root
-from tests.contracts.onchain.engines import Engine
+from tests.contracts.onchain.engines import Anvil, Engine
 from tests.contracts.onchain.onchain import batch_of, deployed
 
 EDGES = range(1, 34)
@@ -17,12 +17,13 @@ SOMEWHERE = Registry(1, "0x" + "12" * 20)
 
 def test_every_leaf_of_every_size_claims_and_no_mutation_does(quick: Engine) -> None:
     chain = deployed(quick)
+    mutated = EDGES if isinstance(quick, Anvil) else range(1, 9)  # the embedded EVM would take a minute for all
     for number, size in enumerate(EDGES):
         batch = batch_of(chain.registry, size, number)
         assert chain.anchor(batch).ok
+        assert chain.would_claim(batch, size - 1)
         for index in range(size):
-            assert chain.would_claim(batch, index), (size, index)
-            for proof in mutations(batch, index):
+            for proof in mutations(batch, index) if size in mutated else ():
                 assert not chain.would_claim(batch, index, proof=proof), (size, index, proof)
             assert chain.claim(batch, index).ok, (size, index)
         assert chain.read("sums", number) & (2**64 - 1) == batch.total_wh

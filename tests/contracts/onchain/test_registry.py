@@ -102,6 +102,10 @@ def test_a_claim_of_anything_but_the_leaf_is_refused(
     assert chain.claim(batch, 3).ok
 
 
+def test_a_proof_with_a_hash_too_many_is_refused_before_the_root_is_looked_at(chain: Onchain, batch: CreditBatch) -> None:
+    assert refused(chain.claim(batch, 3, proof=[*batch.proof(3), b"\0" * 32]), "proof too long")
+
+
 def test_claims_of_a_batch_that_was_anchored_with_less_stop_at_the_total(chain: Onchain) -> None:
     made = batch_of(chain.registry, 3)
     anchorer = chain.engine.accounts[1]

@@ -52,6 +52,7 @@ def test_several_batches_go_in_one_transaction_or_none(held: Onchain) -> None:
     owner, other = held.engine.accounts[2:4]
     assert not held.do(owner, "safeBatchTransferFrom", owner, other, [0, 1], [1, 1001], b"").ok
     assert not held.do(owner, "safeBatchTransferFrom", owner, other, [0, 1], [1], b"").ok
+    assert not held.do(owner, "safeBatchTransferFrom", owner, other, [0], [1, 1], b"").ok
     assert holdings(held, owner) == [[1000, 1000]]
     outcome = held.do(owner, "safeBatchTransferFrom", owner, other, [0, 1], [1, 2], b"")
     moved = {"operator": owner, "sender": owner, "receiver": other, "ids": (0, 1), "values": (1, 2)}
