@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, settings
 os.environ["GRIDNET_CACHE"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "gridnet")
 
 
-
 def pytest_report_header() -> str:
     """Which machines the contract's tests will find."""
     from tests.contracts.onchain.engines import Missing, anvil_binary

@@ -140,7 +140,7 @@ def _read_only(path: str) -> sqlite3.Connection:
 
 
 def sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
-    """An engine on the SQLite connections that `connect` opens. The pool lends each to one thread at a time, not always the same."""
+    """An engine on the SQLite connections that `connect` opens. The pool lends each to one thread at a time, not always to one."""
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
 
     @event.listens_for(engine, "connect")

@@ -93,6 +93,7 @@ def as_evidence() -> Iterator[None]:
         reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
         raise VerificationError(f"the database can't be read: {reason}") from error
 
+
 BESIDE = "service_"
 """How the names of tables begin that belong to the dispatch service."""
 _PASSIVE = {"table", "index", "constraint"}
@@ -112,8 +113,8 @@ def damage(connection: Connection) -> str | None:
 def definitions(connection: Connection) -> frozenset[tuple[str, ...]]:
     """Tables, indexes, views, constraints and triggers that act, and the tables' version, each as the database states it.
 
-    Tables of the dispatch service (`BESIDE`) may stand in the same database. They are not the ledger's, and without a trigger, which
-    is listed wherever it stands, they can't touch it.
+    Tables of the dispatch service (`BESIDE`) may stand in the same database. They are not the ledger's, and without a trigger,
+    which is listed wherever it stands, they can't touch it.
     """
     versions = {("version", str(version)) for version in MigrationContext.configure(connection).get_current_heads()}
     if connection.dialect.name == "sqlite":
