@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -18,9 +22,18 @@ DESCRIPTION = """Setpoints for devices, and what they report. Powers are in kW a
 device generates**; times are RFC 3339 in UTC; errors are problem details (RFC 9457)."""
 
 
+@asynccontextmanager
+async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
+    """Handlers run in threads, and threads of one process compute in turn: many of them spend their time on taking turns."""
+    current_default_thread_limiter().total_tokens = app.state.service.config.threads
+    yield
+
+
 def make_app(service: Service) -> FastAPI:
     """The application of a service."""
-    app = FastAPI(title="gridnet dispatch", version="1", description=DESCRIPTION, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="gridnet dispatch", version="1", description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=_few_threads
+    )
     app.state.service = service
     app.state.registry = registry = CollectorRegistry()
     app.state.rates = Rates(service.config.requests_per_minute)

@@ -39,6 +39,8 @@ class Config:
     """Most requests of one principal, or of one address without credentials."""
     most_body_bytes: int = 262_144
     most_nesting: int = 32
+    threads: int = 4
+    """That answer requests at a time."""
     poll_s: int = 60
     """How often clients shall ask, where their protocol tells them."""
     post_s: int = 60
@@ -50,7 +52,7 @@ class Config:
         if self.webhook_ca and not Path(self.webhook_ca).is_file():
             faults.append(Fault("webhook_ca", repr(self.webhook_ca), "a file of certificates"))
         least = {"decision_limit_s": 0.01, "requests_per_minute": 1, "most_body_bytes": 1024, "most_nesting": 4}
-        for name, lowest in {**least, "poll_s": 1, "post_s": 1}.items():
+        for name, lowest in {**least, "threads": 1, "poll_s": 1, "post_s": 1}.items():
             if not getattr(self, name) >= lowest:
                 faults.append(Fault(name, str(getattr(self, name)), f"{lowest} or more"))
         if faults:
