@@ -193,17 +193,9 @@ class Controls:
         decided_s = self._store.now_s()
         with self._store.write() as connection:
             known = {(row.meter, row.start_s): row for row in connection.execute(select(plans))}
-            made = []
-            for each in now_decided:
-                row = rows.setpoint_row(each, decided_s)
-                plan = known.get((each.meter, row["start_s"]))
-                # What was planned and is decided unchanged keeps its name: devices that hold the plan need not change anything.
-                if plan is not None and abs(plan.p_kw - each.p_kw) < _SAME_KW and abs(plan.q_kvar - each.q_kvar) < _SAME_KW:
-                    row["id"] = plan.id
-                made.append(row)
-            upsert(connection, setpoints, made, replace=False)
+            upsert(connection, setpoints, [_named_row(known, each, decided_s) for each in now_decided], replace=False)
             connection.execute(delete(plans))
-            upsert(connection, plans, [self._plan_row(known, each, decided_s) for each in planned])
+            upsert(connection, plans, [_named_row(known, each, decided_s) for each in planned])
             for device in self._devices.metered(connection):
                 self._webhooks.put(connection, "controls", device.id)
 
@@ -217,12 +209,6 @@ class Controls:
         with self._store.read() as connection:
             decided_s = connection.execute(select(func.max(setpoints.c.decided_s))).scalar()
         return None if decided_s is None else moment(decided_s)
-
-    def _plan_row(self, known: dict[tuple[str, int], Any], planned: Setpoint, decided_s: int) -> dict[str, Any]:
-        row = rows.setpoint_row(planned, decided_s)
-        plan = known.get((planned.meter, row["start_s"]))
-        same = plan is not None and abs(plan.p_kw - planned.p_kw) < _SAME_KW and abs(plan.q_kvar - planned.q_kvar) < _SAME_KW
-        return row | {"id": plan.id} if same and plan is not None else row
 
     def _check(self, order: Order, program: Program) -> None:
         now, faults = self._store.clock(), []
@@ -288,3 +274,11 @@ class Controls:
             if row is not None:
                 return rows.as_control(row, self._devices.speaking_for(connection, by, row.meter), planned=planned)
         raise NotFound(f"no control {control[:64]}")
+
+
+def _named_row(known: dict[tuple[str, int], Any], setpoint: Setpoint, decided_s: int) -> dict[str, Any]:
+    """A setpoint's row. One that was planned just so keeps its name: devices that hold the plan need not change anything."""
+    row = rows.setpoint_row(setpoint, decided_s)
+    plan = known.get((setpoint.meter, row["start_s"]))
+    same = plan is not None and abs(plan.p_kw - setpoint.p_kw) < _SAME_KW and abs(plan.q_kvar - setpoint.q_kvar) < _SAME_KW
+    return row | {"id": plan.id} if same and plan is not None else row

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, 
 
 from gridnet.app.service import queries
 from gridnet.app.service.errors import Conflict, Forbidden, NotFound
-from gridnet.app.service.model import Device, Fields, Principal
+from gridnet.app.service.model import Device, Fields, Principal, is_lfdi
 from gridnet.app.service.operations import Operations
 from gridnet.app.service.schema import acks, controls, devices, documents, measurements, overrides
 from gridnet.app.service.store import Store, moment, packed, seconds
@@ -144,7 +144,7 @@ class Devices:
         faults = []
         if device.meter is not None and device.meter not in self._meters:
             faults.append(Fault("meter", repr(device.meter), "a battery's or PV plant's meter of the feeder, e.g. bat-00"))
-        if device.lfdi is not None and (len(device.lfdi) != 40 or not set(device.lfdi.lower()) <= set("0123456789abcdef")):
+        if device.lfdi is not None and not is_lfdi(device.lfdi):
             faults.append(Fault("lfdi", repr(device.lfdi[:80]), "40 hexadecimal digits"))
         if device.meter_key is not None:
             try:

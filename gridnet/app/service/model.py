@@ -146,6 +146,11 @@ class Device:
         return None if self.lfdi is None else sfdi_of(self.lfdi)
 
 
+def is_lfdi(text: str) -> bool:
+    """Whether it is 40 hexadecimal digits."""
+    return len(text) == 40 and set(text.lower()) <= set("0123456789abcdef")
+
+
 def sfdi_of(lfdi: str) -> int:
     """First 36 bits of an LFDI and a digit that makes the sum of all digits a multiple of 10 (IEEE 2030.5, 6.3.4)."""
     first = int(lfdi[:9], 16)

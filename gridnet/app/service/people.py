@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from gridnet.app.service import queries
 from gridnet.app.service.errors import Conflict, Forbidden, NotAuthenticated, NotFound
-from gridnet.app.service.model import ROLES, Principal
+from gridnet.app.service.model import ROLES, Principal, is_lfdi
 from gridnet.app.service.operations import Operations, operator_only
 from gridnet.app.service.schema import principals, tokens
 from gridnet.app.service.store import Store
@@ -99,7 +99,7 @@ class People:
         if not _ID.fullmatch(principal.id) or (principal.id.startswith("lfdi:") and principal.id != f"lfdi:{lfdi}"):
             expected = "1 to 64 letters, digits and - _ . :, not beginning with lfdi: of another's"
             faults.append(Fault("id", repr(principal.id[:80]), expected))
-        if lfdi is not None and (len(lfdi) != 40 or not set(lfdi) <= set("0123456789abcdef")):
+        if lfdi is not None and not is_lfdi(lfdi):
             faults.append(Fault("lfdi", repr(lfdi[:80]), "40 hexadecimal digits"))
         if secret is not None and len(secret) < _LEAST_SECRET:
             faults.append(Fault("secret", f"{len(secret)} characters", f"{_LEAST_SECRET} or more"))
