@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from gridnet_contracts.ledger.actions.base import instant
 from gridnet_contracts.ledger.actions.registry import Found, RegisterDevice
 from gridnet_contracts.ledger.entry import Order
 from gridnet_contracts.ledger.privacy import Privacy
+from gridnet_contracts.ledger.seal import Seal
 from gridnet_contracts.rewards import epoch
 from gridnet_contracts.rewards.programme import Programme
 from gridnet_contracts.settlement import booking
@@ -62,6 +64,11 @@ class Community:
         np.add.at(at_bus, params.load_bus, mean_kw)
         dt_h = params.fleet.dt_h
         return {party: int(np.ceil(max(at_bus[bus], 0.0) * dt_h * 1000.0)) for bus, party in self.party_of_bus.items()}
+
+
+def seal_in(folder: Path, name: str) -> Seal:
+    """The seal that a community's folder holds, made where there is none. Raises `InputError`, `LedgerError`."""
+    return Seal.at(folder) if (folder / "log.key").exists() else Seal.make(folder, f"gridnet.example/{name}")
 
 
 def founding(origin: str, name: str) -> Found:

@@ -19,6 +19,7 @@ import uvicorn
 
 from gridnet.app.api.app import make_app
 from gridnet.app.api.identity import CertificateProtocol
+from gridnet.app.community import seal_in
 from gridnet.app.service import authority, marks
 from gridnet.app.service.authority import Authority
 from gridnet.app.service.config import Config
@@ -62,7 +63,7 @@ def serve(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     url = arguments.db or f"sqlite:///{folder / 'service.db'}"
     certificates = Authority.at(Path(arguments.tls) if arguments.tls is not None else folder / "tls")
     database = Database(url)
-    seal = _seal(folder, case.scenario.name)
+    seal = seal_in(folder / "seal", case.scenario.name)
     service = Service.on(database, config, frozenset(point.name for point in live.points), safe_pv_share=live.safe_pv_share)
     service = replace(service, worth=live.worth)
     secret = _operator(service, folder)
@@ -95,11 +96,6 @@ def _check(arguments: argparse.Namespace) -> None:
         faults.append(Fault("--log-level", repr(arguments.log_level), "debug, info, warning or error"))
     if faults:
         raise InputError("can't serve:", faults)
-
-
-def _seal(folder: Path, name: str) -> Seal:
-    sealed = folder / "seal"
-    return Seal.at(sealed) if (sealed / "log.key").exists() else Seal.make(sealed, f"gridnet.example/{name}")
 
 
 def _settler(service: Service, url: str, seal: Seal, live: LiveFeeder) -> Settler:

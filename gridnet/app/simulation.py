@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from gridnet.app.bench.table import aligned
-from gridnet.app.community import Community, founding, make_community, registration, repeatable_salts
+from gridnet.app.community import Community, founding, make_community, registration, repeatable_salts, seal_in
 from gridnet.app.pipeline import Pipeline
 from gridnet.app.play import play
 from gridnet.app.pricing import Pricing
@@ -33,7 +33,6 @@ from gridnet.verification.ladder import Ladder
 from gridnet.verification.settings import Settings
 from gridnet_contracts.ledger.ledger import Ledger
 from gridnet_contracts.ledger.privacy import Privacy
-from gridnet_contracts.ledger.seal import Seal
 from gridnet_contracts.rewards.epoch import reward, reward_orders
 from gridnet_contracts.rewards.programme import Programme, load_programme
 from gridnet_contracts.settlement.prices import RULES, Rule
@@ -99,10 +98,8 @@ def _check(arguments: argparse.Namespace, case: Case) -> None:
 def _opened(arguments: argparse.Namespace, task: Task) -> Ledger:
     """The ledger that `--db` holds, or a new one; its seal in the folder that `--seal` says."""
     name = task.case.scenario.name
-    origin = f"gridnet.example/{name}"
-    folder = Path(arguments.seal if arguments.seal is not None else f"{name}-seal")
-    seal = Seal.at(folder) if (folder / "log.key").exists() else Seal.make(folder, origin)
-    return Ledger.found(arguments.db, seal, founding(origin, name), task.case.clock.time_of(task.start))
+    seal = seal_in(Path(arguments.seal if arguments.seal is not None else f"{name}-seal"), name)
+    return Ledger.found(arguments.db, seal, founding(seal.origin, name), task.case.clock.time_of(task.start))
 
 
 def _run(arguments: argparse.Namespace, task: Task, ledger: Ledger, say: Callable[[str], None]) -> Pipeline:
