@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
-from gridnet.app.api.identity import Asking, Serving, principal_of
+from gridnet.app.api.identity import Serving, principal_of
 from gridnet.app.api.problems import RESPONSES
 from gridnet.app.api.schemas import FieldsBody, Name, Request
 from gridnet.app.api.sep import connection_point, log_events, mirror, rates
@@ -127,7 +127,7 @@ def make_router(service: Service) -> APIRouter:
 
 def _add_people(router: APIRouter) -> None:
     @router.post("/principals", status_code=201, summary="Make somebody known")
-    def add_principal(body: PrincipalBody, by: Asking, service: Serving, response: Response) -> PrincipalOut:
+    def add_principal(body: PrincipalBody, by: Operator, service: Serving, response: Response) -> PrincipalOut:
         """With a certificate, a secret or both."""
         asked = Principal(body.id, body.role, body.lfdi, body.party)
         made = service.people.add(by, asked, body.secret)
@@ -135,20 +135,20 @@ def _add_people(router: APIRouter) -> None:
         return PrincipalOut(**asdict(made))
 
     @router.get("/principals/{principal}", summary="Somebody who is known")
-    def principal(principal: Identity, by: Asking, service: Serving) -> PrincipalOut:
+    def principal(principal: Identity, by: Operator, service: Serving) -> PrincipalOut:
         """And whether it may come in."""
         known = service.people.get(by, principal)
         return PrincipalOut(**asdict(known.principal), revoked=known.revoked)
 
     @router.put("/access/{principal}", summary="Let somebody in, or keep it out")
-    def access(principal: Identity, body: AccessBody, by: Asking, service: Serving) -> AccessBody:
+    def access(principal: Identity, body: AccessBody, by: Operator, service: Serving) -> AccessBody:
         """By its id, or by its certificate's LFDI. It acts on the next request."""
         (service.people.restore if body.granted else service.people.revoke)(by, principal)
         return body
 
     @router.get("/operations", summary="The operators' record")
     def operations(
-        by: Asking,
+        by: Operator,
         service: Serving,
         start: Annotated[int, Query(ge=0, le=2**53)] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -159,18 +159,18 @@ def _add_people(router: APIRouter) -> None:
 
 def _add_devices(router: APIRouter) -> None:
     @router.get("/devices/{lfdi}", summary="The device of a certificate")
-    def by_lfdi(lfdi: Identity, by: Asking, service: Serving) -> dict[str, str]:
+    def by_lfdi(lfdi: Identity, by: Operator, service: Serving) -> dict[str, str]:
         """Its id."""
         return {"id": service.devices.by_lfdi(by, lfdi).id}
 
     @router.put("/devices/{device}/pin", summary="Set a registration PIN")
-    def pin(device: Identity, body: PinBody, by: Asking, service: Serving) -> PinBody:
+    def pin(device: Identity, body: PinBody, by: Operator, service: Serving) -> PinBody:
         """The device's owner compares it."""
         service.devices.change(by, device, pin=body.pin)
         return body
 
     @router.delete("/devices/{device}/controls", summary="Cancel all of a device's controls")
-    def cancel_all(device: Identity, by: Asking, service: Serving) -> Count:
+    def cancel_all(device: Identity, by: Operator, service: Serving) -> Count:
         """Dispatched ones, active and to come; the policy's setpoints stay."""
         found = [each for each in service.controls.of_device(by, device) if each.program != DISPATCH and each.device == device]
         count = 0
@@ -182,7 +182,7 @@ def _add_devices(router: APIRouter) -> None:
         return Count(count=count)
 
     @router.delete("/devices/{device}/documents", summary="Remove what a device's clients left")
-    def clear(device: Identity, by: Asking, service: Serving, kind: Annotated[str | None, Query(max_length=64)] = None) -> Count:
+    def clear(device: Identity, by: Operator, service: Serving, kind: Annotated[str | None, Query(max_length=64)] = None) -> Count:
         """Usage points, settings, log entries; of one kind or all."""
         count = 0
         for each in LEFT_BY_CLIENTS if kind is None else (kind,):
@@ -196,12 +196,12 @@ def _add_devices(router: APIRouter) -> None:
 
 def _add_programs(router: APIRouter) -> None:
     @router.get("/devices/{device}/programs", summary="A device's programmes")
-    def programs(device: Identity, by: Asking, service: Serving) -> list[ProgramOut]:
+    def programs(device: Identity, by: Operator, service: Serving) -> list[ProgramOut]:
         """Everybody's and its own, by primacy."""
         return [_program_out(each) for each in service.controls.programs(by, device)]
 
     @router.put("/programs/{program}", summary="Make or replace a programme")
-    def put_program(program: Name, body: ProgramBody, by: Asking, service: Serving) -> ProgramOut:
+    def put_program(program: Name, body: ProgramBody, by: Operator, service: Serving) -> ProgramOut:
         """Subscribers hear of it, and of the default control that may come with it."""
         default = None if body.default is None else body.default.fields()
         put = service.controls.put_program(by, Program(program, body.primacy, body.device, body.fsa, body.description, default))
@@ -209,7 +209,7 @@ def _add_programs(router: APIRouter) -> None:
         return _program_out(put)
 
     @router.post("/announcements", status_code=202, summary="Have subscribers look again")
-    def announce(body: AnnouncementBody, by: Asking, service: Serving) -> AnnouncementBody:
+    def announce(body: AnnouncementBody, by: Operator, service: Serving) -> AnnouncementBody:
         """After something that the service could not see, such as a database that was restored."""
         service.webhooks.publish(body.topic, body.device)
         service.operations.record(by, "announce", body.topic, body.device or "")
@@ -218,7 +218,7 @@ def _add_programs(router: APIRouter) -> None:
 
 def _add_rates(router: APIRouter) -> None:
     @router.put("/rates/{resource}", summary="Set how often clients come")
-    def put_rate(resource: Name, body: RateBody, by: Asking, service: Serving) -> RateBody:
+    def put_rate(resource: Name, body: RateBody, by: Operator, service: Serving) -> RateBody:
         """Of a resource by its name in IEEE 2030.5, `EndDeviceList`. Subscribers hear of it."""
         if resource not in (*rates.POLLED, *rates.POSTED):
             raise NotFound(f"no rate of {resource}: there are {', '.join((*rates.POLLED, *rates.POSTED))}")
@@ -228,12 +228,12 @@ def _add_rates(router: APIRouter) -> None:
         return body
 
     @router.get("/rates/{resource}", summary="How often clients come")
-    def rate(resource: Name, by: Asking, service: Serving) -> RateBody:
+    def rate(resource: Name, by: Operator, service: Serving) -> RateBody:
         """As it was set; 404 where the configuration says."""
         return RateBody.model_validate(service.documents.get(by, rates.KIND, resource).body)
 
     @router.delete("/rates/{resource}", status_code=204, summary="Leave it to the configuration")
-    def remove_rate(resource: Name, by: Asking, service: Serving) -> None:
+    def remove_rate(resource: Name, by: Operator, service: Serving) -> None:
         """How often clients come."""
         service.documents.remove(by, rates.KIND, resource)
         service.operations.record(by, "unset rate", resource)

@@ -17,7 +17,7 @@ from gridnet.app.service.model import Principal
 from gridnet.app.service.service import Service
 
 TLS = "tls"
-_BEARER = HTTPBearer(auto_error=False, description="a token of /oauth/token; devices may come with a client certificate instead")
+BEARER = HTTPBearer(auto_error=False, description="a token of /oauth/token; devices may come with a client certificate instead")
 
 
 class CertificateProtocol(H11Protocol):
@@ -45,7 +45,7 @@ def service_of(request: Request) -> Service:
     return service
 
 
-def principal_of(request: Request, _: Annotated[object, Depends(_BEARER)] = None) -> Principal:
+def principal_of(request: Request, _: Annotated[object, Depends(BEARER)] = None) -> Principal:
     """Whoever asks, and one request more of theirs, with whatever token. Raises `NotAuthenticated`, `TooMany`."""
     principal = known_principal(request)
     request.app.state.rates.take(principal.id)
@@ -73,5 +73,4 @@ async def _serving(request: Request) -> Service:
     return service_of(request)
 
 
-Asking = Annotated[Principal, Depends(principal_of)]
 Serving = Annotated[Service, Depends(_serving)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from gridnet.app.service import queries
 from gridnet.app.service.schema import meta
 from gridnet.app.service.store import upsert
 
@@ -20,7 +21,7 @@ ANCHOR = "series anchor"
 
 def marked(connection: Connection, key: str) -> str | None:
     """What is noted; None where nothing is."""
-    found = connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
+    found = connection.execute(queries.MARK, {"key": key}).scalar()
     return None if found is None else str(found)
 
 

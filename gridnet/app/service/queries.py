@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Text, bindparam, select
 
-from gridnet.app.service.schema import controls, devices, measurements, overrides, plans, principals, programs, setpoints, tokens
+from gridnet.app.service.schema import (
+    controls,
+    devices,
+    measurements,
+    messages,
+    meta,
+    overrides,
+    plans,
+    principals,
+    programs,
+    setpoints,
+    tokens,
+)
 
 _DEVICE, _METER, _LFDI = (bindparam(name, type_=Text) for name in ("device", "meter", "lfdi"))
 _SINCE, _UNTIL = (bindparam(name, type_=BigInteger) for name in ("since_s", "until_s"))
@@ -33,5 +45,10 @@ SETPOINTS, PLANS = (
     select(table).where(table.c.meter == _METER, table.c.end_s > _SINCE, table.c.start_s <= _UNTIL) for table in (setpoints, plans)
 )
 """The same of the policy's."""
+KNOWN = select(messages.c.digest).where(
+    messages.c.meter == _METER, messages.c.digest.in_(bindparam("digests", expanding=True, type_=Text))
+)
+"""Which of some digests a meter's messages have."""
+MARK = select(meta.c.value).where(meta.c.key == bindparam("key", type_=Text))
 EVER_S = 2**53
 """An `until_s` that lets everything come."""

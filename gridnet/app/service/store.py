@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Insert, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError
 
@@ -28,6 +30,7 @@ class Store:
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self.database = database
         self.clock = clock
+        self._held = threading.local()
 
     def migrate(self) -> None:
         """Makes the tables, or brings them to this version. Raises `Unavailable`."""
@@ -40,9 +43,24 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that sees one state. Raises `Unavailable` where the database is away."""
+        """A transaction that sees one state; within a `view` that of the view. Raises `Unavailable` where the database is away."""
+        held: Connection | None = getattr(self._held, "connection", None)
+        if held is not None:
+            yield held
+            return
         with _available(), self.database.read() as connection:
             yield connection
+
+    @contextmanager
+    def view(self) -> Iterator[None]:
+        """All that this thread reads within it is of one state, in one transaction; what is written meanwhile is not seen. Raises
+        `Unavailable`."""
+        with self.read() as connection:
+            self._held.connection = connection
+            try:
+                yield
+            finally:
+                self._held.connection = None
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -85,10 +103,14 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
     written."""
     if not rows:
         return 0
-    insert = (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
-    keys = [column.name for column in table.primary_key.columns]
-    others = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-    statement = (
-        insert.on_conflict_do_update(index_elements=keys, set_=others) if replace and others else insert.on_conflict_do_nothing()
-    )
+    statement = _upsert(connection.dialect.name, table, tuple(rows[0]), replace)
     return connection.execute(statement, [dict(row) for row in rows]).rowcount
+
+
+@lru_cache(maxsize=128)
+def _upsert(dialect: str, table: Table, names: tuple[str, ...], replace: bool) -> Insert:
+    # Built once for each table: to build it costs as much as to run it.
+    made = (postgresql.insert if dialect == "postgresql" else sqlite.insert)(table)
+    keys = [column.name for column in table.primary_key.columns]
+    others = {name: made.excluded[name] for name in names if name not in keys}
+    return made.on_conflict_do_update(index_elements=keys, set_=others) if replace and others else made.on_conflict_do_nothing()

@@ -14,9 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from gridnet.app.service import marks, queries
 from gridnet.app.service.devices import Devices
 from gridnet.app.service.model import Device, Measurement, Principal
-from gridnet.app.service.schema import measurements, messages, meta
+from gridnet.app.service.schema import measurements, messages
 from gridnet.app.service.store import Store, moment, seconds, upsert
 from gridnet.errors import Fault, InputError, VerificationError
 from gridnet.metering.cose import open_message
@@ -94,10 +95,10 @@ class Telemetry:
     def _keep(self, connection: Connection, readings: Sequence[tuple[Reading, bytes]]) -> set[str]:
         """Digests of those that were there before."""
         digests = {sha256(raw).hexdigest(): (reading, raw) for reading, raw in readings}
-        query = select(messages.c.digest).where(messages.c.digest.in_(digests))
-        meters = {reading.device for reading, _ in readings}
-        known = set(connection.execute(query.where(messages.c.meter.in_(meters))).scalars())
-        closed = connection.execute(select(meta.c.value).where(meta.c.key == CLOSED)).scalar()
+        known: set[str] = set()
+        for meter in {reading.device for reading, _ in readings}:
+            known.update(connection.execute(queries.KNOWN, {"meter": meter, "digests": list(digests)}).scalars())
+        closed = marks.marked(connection, CLOSED)
         now_s = self._store.now_s()
         quarter = now_s // QUARTER_S if closed is None else max(now_s // QUARTER_S, int(closed) + 1)
         rows = self._rows({digest: each for digest, each in digests.items() if digest not in known}, quarter)

@@ -12,14 +12,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from gridnet.app.api.identity import Asking, Serving
+from gridnet.app.api.answering import AnsweringRoute, Asking
+from gridnet.app.api.identity import Serving
 from gridnet.app.api.problems import RESPONSES
 from gridnet.app.api.schemas import BalanceOut, CertificateOut, CertificatesOut, CreditsOut
 from gridnet.app.service.errors import Forbidden, NotFound
 from gridnet.app.service.ledger_view import LedgerView
 from gridnet.app.service.model import Principal
 
-router = APIRouter(prefix="/api/v1", tags=["credits"], responses=RESPONSES)
+router = APIRouter(prefix="/api/v1", tags=["credits"], responses=RESPONSES, route_class=AnsweringRoute)
 _CHUNK = 65_536
 _ZIP: dict[int | str, dict[str, Any]] = {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
 

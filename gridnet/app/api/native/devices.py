@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from anyio import sleep, to_thread
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gridnet.app.api.identity import Asking, Serving, known_principal
+from gridnet.app.api.answering import AnsweringRoute, Asking, Unidentified
+from gridnet.app.api.identity import Serving, known_principal
 from gridnet.app.api.problems import RESPONSES
 from gridnet.app.api.schemas import (
     AckBody,
@@ -38,7 +40,7 @@ from gridnet.app.service.service import Service
 LONGEST_WAIT_S = 60
 _LOOK_EVERY_S = 0.5
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-router = APIRouter(prefix="/api/v1/devices", tags=["devices"], responses=RESPONSES)
+router = APIRouter(prefix="/api/v1/devices", tags=["devices"], responses=RESPONSES, route_class=AnsweringRoute)
 
 
 @router.post("", status_code=201, summary="Register a device")
@@ -90,19 +92,20 @@ def remove(device: str, by: Asking, service: Serving) -> None:
 @router.get("/{device}/setpoint", summary="What it shall do now", response_model=SetpointOut)
 async def setpoint(
     device: str,
-    by: Asking,
+    by: Unidentified,
     service: Serving,
+    request: Request,
     if_none_match: Annotated[str | None, Header()] = None,
     prefer: Annotated[str | None, Header(examples=["wait=30"])] = None,
 ) -> Response:
     """With `If-None-Match` 304 where nothing changed; with `Prefer: wait=N` not before something did, or N seconds went by."""
-    tag, content = await to_thread.run_sync(_tagged, service, by, device)
+    tag, content = await to_thread.run_sync(by.answer, partial(_tagged, service, device))
     known = _tags(if_none_match)
     waits = _waits(prefer) if known else 0.0
     while tag in known and waits > 0:
         await sleep(_LOOK_EVERY_S)
         waits -= _LOOK_EVERY_S
-        tag, content = await to_thread.run_sync(_tagged, service, by, device)
+        tag, content = await to_thread.run_sync(lambda: _tagged(service, device, known_principal(request)))
     headers = {"etag": tag, "cache-control": "private, no-cache"}
     if tag in known or "*" in known:
         return Response(status_code=304, headers=headers)
@@ -118,9 +121,9 @@ def schedule(device: str, by: Asking, service: Serving) -> ScheduleOut:
 
 
 @router.get("/{device}/stream", summary="Setpoints as they change", response_class=StreamingResponse, responses=_STREAM)
-async def stream(device: str, by: Asking, service: Serving, request: Request) -> StreamingResponse:
+async def stream(device: str, by: Unidentified, service: Serving, request: Request) -> StreamingResponse:
     """Server-sent events, `setpoint` each, the first one at once. It ends when whoever asked may not know any more."""
-    first = await to_thread.run_sync(_tagged, service, by, device)
+    first = await to_thread.run_sync(by.answer, partial(_tagged, service, device))
 
     async def events() -> AsyncIterator[bytes]:
         tag, content = first
@@ -134,7 +137,7 @@ async def stream(device: str, by: Asking, service: Serving, request: Request) ->
                     quiet_s = 0.0
                     yield b": still here\n\n"
                 try:
-                    tag, content = await to_thread.run_sync(lambda: _tagged(service, known_principal(request), device))
+                    tag, content = await to_thread.run_sync(lambda: _tagged(service, device, known_principal(request)))
                 except ServiceError:
                     return
 
@@ -185,7 +188,7 @@ def end_override(device: str, by: Asking, service: Serving) -> None:
     service.controls.end_override(by, device)
 
 
-def _tagged(service: Service, by: Principal, device: str) -> tuple[str, bytes]:
+def _tagged(service: Service, device: str, by: Principal) -> tuple[str, bytes]:
     """The setpoint and its tag. A default begins now, at every look: that alone is no change."""
     made = SetpointOut.of(service.controls.effective(by, device))
     same = made.model_dump_json(exclude={"valid_from"} if made.is_default else set())

@@ -6,13 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
 
-from gridnet.app.api.identity import Asking, Serving
+from gridnet.app.api.answering import AnsweringRoute, Asking
+from gridnet.app.api.identity import Serving
 from gridnet.app.api.problems import RESPONSES
 from gridnet.app.api.schemas import DispatchBody, DispatchOut, IntervalOut
 from gridnet.app.service.model import Control, Order
 from gridnet.app.service.service import Service
 
-router = APIRouter(prefix="/api/v1/dispatches", tags=["dispatches"], responses=RESPONSES)
+router = APIRouter(prefix="/api/v1/dispatches", tags=["dispatches"], responses=RESPONSES, route_class=AnsweringRoute)
 
 
 @router.post("", status_code=201, summary="Dispatch")

@@ -9,7 +9,8 @@ import secrets
 
 from fastapi import APIRouter, Response
 
-from gridnet.app.api.identity import Asking, Serving
+from gridnet.app.api.answering import AnsweringRoute, Asking
+from gridnet.app.api.identity import Serving
 from gridnet.app.api.problems import RESPONSES
 from gridnet.app.api.schemas import SIGN, SubscriptionBody, SubscriptionOut
 from gridnet.app.service.service import Service
@@ -17,7 +18,7 @@ from gridnet.app.service.webhooks import Rendered, Subscription, Target
 
 PROTOCOL = "json"
 SIGNATURE = "x-gridnet-signature"
-router = APIRouter(prefix="/api/v1/subscriptions", tags=["subscriptions"], responses=RESPONSES)
+router = APIRouter(prefix="/api/v1/subscriptions", tags=["subscriptions"], responses=RESPONSES, route_class=AnsweringRoute)
 
 
 @router.post("", status_code=201, summary="Subscribe")

@@ -8,14 +8,14 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
+from gridnet.app.api.answering import AnsweringRoute
 from gridnet.app.api.problems import FaultOut, problem
 from gridnet.errors import Fault, InputError
 
 
-class Route(APIRoute):
+class Route(AnsweringRoute):
     """A route for which bad input is a 400: OpenADR has no 422. Other errors are answered as everywhere in the service."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

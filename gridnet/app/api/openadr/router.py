@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from gridnet.app.api.identity import Asking
+from gridnet.app.api.answering import Asking
 from gridnet.app.api.openadr.access import Access
 from gridnet.app.api.openadr.live import Live
 from gridnet.app.api.openadr.objects import Objects

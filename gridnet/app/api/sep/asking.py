@@ -72,7 +72,7 @@ class Action:
         return self.method != "DELETE"
 
 
-def page_of(request: Request) -> Page:
+async def page_of(request: Request) -> Page:
     """The part that a query asks for. Raises `InputError` for what is no number."""
     values, faults = {}, []
     for name in ("s", "l", "a"):

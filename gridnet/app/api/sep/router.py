@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.routing import APIRoute
 
-from gridnet.app.api.identity import principal_of
+from gridnet.app.api import answering
+from gridnet.app.api.answering import AnsweringRoute
 from gridnet.app.api.sep import (
     capability,
     connection_point,
@@ -24,7 +24,6 @@ from gridnet.app.api.sep import (
 from gridnet.app.api.sep.asking import Action, Asking, Page, View, page_of
 from gridnet.app.api.sep.incoming import parse
 from gridnet.app.api.sep.subscriptions import PROTOCOL, Subscriptions
-from gridnet.app.service.model import Principal
 from gridnet.app.service.service import Service
 from gridnet.errors import GridnetError
 
@@ -35,7 +34,7 @@ ACTIONS = tuple(action for part in (end_devices, connection_point, der, response
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class SepRoute(APIRoute):
+class SepRoute(AnsweringRoute):
     """A route that answers its errors as 2030.5 does."""
 
     def get_route_handler(self) -> Handler:
@@ -75,16 +74,14 @@ def make_router(service: Service) -> APIRouter:
 
 
 def _reading(service: Service, view: View) -> Callable[..., Response]:
-    def read(
-        request: Request, by: Annotated[Principal, Depends(principal_of)], page: Annotated[Page, Depends(page_of)]
-    ) -> Response:
+    def read(request: Request, by: answering.Asking, page: Annotated[Page, Depends(page_of)]) -> Response:
         return outgoing.found(view.make(Asking(service, by, page), **request.path_params))
 
     return read
 
 
 def _doing(service: Service, action: Action) -> Callable[..., Response]:
-    def act(request: Request, by: Annotated[Principal, Depends(principal_of)], body: Annotated[bytes, Depends(_body)]) -> Response:
+    def act(request: Request, by: answering.Asking, body: Annotated[bytes, Depends(_body)]) -> Response:
         reader = parse(body, service.config.most_nesting)
         return action.act(Asking(service, by, Page()), reader, **request.path_params)
 
@@ -92,7 +89,7 @@ def _doing(service: Service, action: Action) -> Callable[..., Response]:
 
 
 def _removing(service: Service, action: Action) -> Callable[..., Response]:
-    def act(request: Request, by: Annotated[Principal, Depends(principal_of)]) -> Response:
+    def act(request: Request, by: answering.Asking) -> Response:
         return action.act(Asking(service, by, Page()), **request.path_params)
 
     return act

@@ -7,17 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import Request
 from fastapi.testclient import TestClient
 
 from gridnet.app.api.app import make_app
-from gridnet.app.api.identity import principal_of
-from gridnet.app.service.model import Principal
 from tests.gridnet.app.api.openadr.vtns import DATABASE, PEOPLE, Clock, Vtn, make_service
-
-
-def _by_name(request: Request) -> Principal:
-    return PEOPLE[request.headers["x-by"]]
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +20,7 @@ def one_vtn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Vtn, Pat
     open_hooks = {"webhook_private": True, "webhook_plain_http": True, "requests_per_minute": 1_000_000}
     app = make_app(make_service(folder, clock, **open_hooks))
     # Tokens are tested on their own: here a test says who asks.
-    app.dependency_overrides[principal_of] = _by_name
+    app.state.service.people.by_token = PEOPLE.__getitem__
     shutil.copy(folder / DATABASE, folder / "first.db")
     with TestClient(app) as http:
         yield Vtn(app.state.service, http, clock, ""), folder

@@ -51,7 +51,7 @@ class Vtn:
     def call(self, by: str, method: str, path: str, body: Any = None, **params: Any) -> Any:
         """One request; the answer."""
         url = f"/openadr3/{self.version}{path}"
-        return self.http.request(method, url, json=body, params=params, headers={"x-by": by})
+        return self.http.request(method, url, json=body, params=params, headers={"authorization": f"Bearer {by}"} if by else {})
 
     def get(self, by: str, path: str, **params: Any) -> Any:
         """What a successful GET answers."""
