@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import Connection, delete, insert, select, text
 
 from gridnet.errors import LedgerError, VerificationError
 from gridnet_contracts.ledger.canonical import canonical, read_canonical
@@ -69,17 +69,28 @@ class Privacy:
         when it vacuums). Raises `LedgerError` where nothing is kept, or where a reader keeps the old pages alive."""
         with self._database.write() as connection:
             known = connection.execute(delete(disclosures).where(disclosures.c.subject == subject)).rowcount
+            if self._database.dialect == "sqlite":
+                _rewrite(connection)
         if self._database.dialect == "sqlite":
             self._overwrite(subject)
         if not known:
             raise LedgerError(f"nothing is kept about {subject}")
 
     def _overwrite(self, subject: str) -> None:
-        # What was deleted is overwritten (secure_delete); the write-ahead log still holds the page as it was.
+        # The write-ahead log still holds the pages as they were.
         with self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
         if busy:
             raise LedgerError(f"{subject} is deleted, but readers keep the old pages in the write-ahead log: forget it again later")
+
+
+def _rewrite(connection: Connection) -> None:
+    """Makes SQLite write the whole table anew. A row that was moved when a page was split or merged leaves a copy in the page's unused
+    part, and deleting the row overwrites the row alone; a page that is given up is overwritten from end to end (`secure_delete`)."""
+    kept = [dict(row) for row in connection.execute(select(disclosures)).mappings()]
+    connection.execute(delete(disclosures))
+    if kept:
+        connection.execute(insert(disclosures), kept)
 
 
 def salted(salt: bytes, content: bytes) -> str:
