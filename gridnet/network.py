@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,24 +103,35 @@ def _unsupplied(feeder: Feeder, name: str) -> list[Fault]:
 def reference_flow(scenario: Scenario, p_kw: Floats, q_kvar: Floats) -> dict[str, Floats]:
     """pandapower's own answer for injections at buses, row by row: the reference that the compiled flow is tested and
     timed against. `p_kw`, `q_kvar`: (batch, buses). Gives vm_pu, line_percent, trafo_percent, slack_p_kw, slack_q_kvar."""
+    solve = reference_solver(scenario)
+    rows: dict[str, list[Floats]] = {}
+    for p_row, q_row in zip(p_kw, q_kvar, strict=True):
+        for key, values in solve(p_row, q_row).items():
+            rows.setdefault(key, []).append(values)
+    return {key: np.array(values) for key, values in rows.items()}
+
+
+def reference_solver(scenario: Scenario) -> Callable[[Floats, Floats], dict[str, Floats]]:
+    """What `reference_flow` asks for each row, (buses,) each, with the network built once."""
     net = _read(scenario)
     _repair(net)
     net.load, net.sgen, net.storage = net.load.iloc[:0], net.sgen.iloc[:0], net.storage.iloc[:0]
     for bus in net.bus.index:
         pp.create_sgen(net, bus, p_mw=0.0)
-    rows: dict[str, list[Floats]] = {}
-    for p_row, q_row in zip(p_kw, q_kvar, strict=True):
-        net.sgen["p_mw"], net.sgen["q_mvar"] = p_row / 1e3, q_row / 1e3
+
+    def solve(p_kw: Floats, q_kvar: Floats) -> dict[str, Floats]:
+        net.sgen["p_mw"], net.sgen["q_mvar"] = p_kw / 1e3, q_kvar / 1e3
         _run(net)
-        for key, values in (
-            ("vm_pu", net.res_bus.vm_pu),
-            ("line_percent", net.res_line.loading_percent.where(net.line.max_i_ka < _UNRATED_KA, 0.0)),
-            ("trafo_percent", net.res_trafo.loading_percent),
-            ("slack_p_kw", net.res_ext_grid.p_mw * 1e3),
-            ("slack_q_kvar", net.res_ext_grid.q_mvar * 1e3),
-        ):
-            rows.setdefault(key, []).append(values.to_numpy(dtype=np.float64))
-    return {key: np.array(values) for key, values in rows.items()}
+        answers = {
+            "vm_pu": net.res_bus.vm_pu,
+            "line_percent": net.res_line.loading_percent.where(net.line.max_i_ka < _UNRATED_KA, 0.0),
+            "trafo_percent": net.res_trafo.loading_percent,
+            "slack_p_kw": net.res_ext_grid.p_mw * 1e3,
+            "slack_q_kvar": net.res_ext_grid.q_mvar * 1e3,
+        }
+        return {key: values.to_numpy(dtype=np.float64) for key, values in answers.items()}
+
+    return solve
 
 
 def _read(scenario: Scenario) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from gridnet.errors import Fault, InputError, VerificationError
 from gridnet_contracts.audit.bundle import audit_bundle
 from gridnet_contracts.audit.database import audit_database
 from gridnet_contracts.audit.proof import audit_proof
+from gridnet_contracts.audit.steps import Outcome
 from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.log.cosignature import Policy
 from gridnet_contracts.log.keys import Algorithm, VerifierKey
@@ -25,15 +27,22 @@ def verify(arguments: argparse.Namespace) -> None:
     policy = Policy(log.name, log, witnesses, len(witnesses) if arguments.quorum is None else arguments.quorum)
     seen = None if arguments.seen is None else _read("--seen", arguments.seen)
     if arguments.db is not None:
-        outcomes = audit_database(Database.reading(arguments.db), policy, seen)
+        database = Database.reading(arguments.db)
+        try:
+            _tell(audit_database(database, policy, seen))
+        finally:
+            database.close()
     elif Path(arguments.path).is_dir():
-        outcomes = audit_bundle(Path(arguments.path), policy, seen)
+        _tell(audit_bundle(Path(arguments.path), policy, seen))
     else:
         if seen is not None:
             raise InputError(
                 "can't compare:", [Fault("--seen", "a single proof", "an exported folder or --db, which hold a whole log")]
             )
-        outcomes = audit_proof(_read("PATH", arguments.path), policy)
+        _tell(audit_proof(_read("PATH", arguments.path), policy))
+
+
+def _tell(outcomes: Iterator[Outcome]) -> None:
     for outcome in outcomes:
         print(outcome)
     if not outcome.passed:

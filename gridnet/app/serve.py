@@ -68,8 +68,8 @@ def serve(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     service = replace(service, worth=live.worth)
     secret = _operator(service, folder)
     policies = [policy for name in config.policies for policy in make_policies(name, 1)[:1]]
-    loop = Loop(service, live, policies, partial(_settler, service, url, seal))
-    server = uvicorn.Server(_settings(service, certificates, arguments))
+    loop = Loop(service, live, policies, partial(_settler, service, seal))
+    server = uvicorn.Server(_settings(service, live, certificates, arguments))
     _log(arguments.log_level)
     loop.start()
     say(f"serving {config.scenario} on https://{arguments.host}:{arguments.port}, policy {config.policy}, database {url}")
@@ -98,12 +98,12 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError("can't serve:", faults)
 
 
-def _settler(service: Service, url: str, seal: Seal, live: LiveFeeder) -> Settler:
+def _settler(service: Service, seal: Seal, live: LiveFeeder) -> Settler:
     with service.store.write() as connection:
         known = marks.marked(connection, marks.SEED)
         seed = secrets.randbits(62) if known is None else int(known)
         marks.mark(connection, marks.SEED, seed)
-    return Settler(service, live, Books.opened(url, seal, live), seed)
+    return Settler(service, live, Books.opened(service.store.database, seal, live), seed)
 
 
 def _operator(service: Service, folder: Path) -> Path:
@@ -116,9 +116,9 @@ def _operator(service: Service, folder: Path) -> Path:
     return path
 
 
-def _settings(service: Service, certificates: Authority, arguments: argparse.Namespace) -> uvicorn.Config:
+def _settings(service: Service, live: LiveFeeder, certificates: Authority, arguments: argparse.Namespace) -> uvicorn.Config:
     settings = uvicorn.Config(
-        make_app(service),
+        make_app(service, live),
         host=arguments.host,
         port=arguments.port,
         http=CertificateProtocol,

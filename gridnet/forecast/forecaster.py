@@ -22,7 +22,7 @@ import numpy as np
 
 from gridnet.case import Case
 from gridnet.errors import InputError
-from gridnet.forecast import climatology
+from gridnet.forecast import bands, climatology
 from gridnet.forecast.boosted import LOAD_TREES, PV_TREES, BoostedTotal
 from gridnet.forecast.climatology import Float32Array, PointTotal
 from gridnet.forecast.perturbed import PerturbedTotal
@@ -47,7 +47,7 @@ class DeviceForecast:
 class TotalForecast:
     """Quantiles of the feeder's total load and total PV, `(levels, horizon)` kW each; a row for each of `levels`.
 
-    `boosted` gives 0.1, 0.5 and 0.9; the others know no spread and give one row, taken as 0.5.
+    `boosted` gives 0.1, 0.5 and 0.9; the others know no spread and give one row, taken as 0.5 (`Forecaster.bands` adds one).
     """
 
     levels: tuple[float, ...]
@@ -56,8 +56,9 @@ class TotalForecast:
 
 
 class Total(Protocol):
-    """A method at work on one total."""
+    """A method at work on one total, `actual`, `(steps,)`."""
 
+    actual: FloatArray
     levels: tuple[float, ...]
 
     def at(self, step: int, horizon: int) -> FloatArray:
@@ -100,6 +101,15 @@ class Forecaster:
         """Quantiles of the totals over the same steps as `ahead`. Raises `InputError` as `ahead` does."""
         self._check(step, horizon)
         return TotalForecast(self.load.levels, self.load.quantiles(step, horizon), self.pv.quantiles(step, horizon))
+
+    def bands(self, step: int, horizon: int) -> TotalForecast:
+        """`totals`; for a method without quantiles with a band from how wrong it lately was (`gridnet.forecast.bands`), for people
+        to look at: no policy is given it. One row as long as too little is known. Raises `InputError` as `ahead` does."""
+        found = self.totals(step, horizon)
+        if len(found.levels) > 1:
+            return found
+        load, pv = (bands.band(total, step, horizon) for total in (self.load, self.pv))
+        return found if load is None or pv is None else TotalForecast(bands.LEVELS, load, pv)
 
     def _check(self, step: int, horizon: int) -> None:
         if not 0 <= step < self.steps:

@@ -41,13 +41,17 @@ class Ledger:
     ) -> Self:
         """A new ledger in an empty database, or the one that is there if it was founded with the same words. `time` as in `commit`.
         Raises `LedgerError`, `InputError`."""
-        if first.origin != seal.origin:
-            raise ForkRefused(f"the key signs for {seal.origin!r}, the ledger to be founded is {first.origin!r}")
         with _closed_if_refused(Database(url)) as database:
-            database.migrate()
             ledger = cls(database, seal, witnesses)
-            ledger.commit([Order("found", first)], time)
+            ledger.begin(first, time)
             return ledger
+
+    def begin(self, first: Found, time: datetime | None = None) -> None:
+        """Makes the tables where they are not there, and the first entry. Raises `LedgerError` where it began with other words."""
+        if first.origin != self.seal.origin:
+            raise ForkRefused(f"the key signs for {self.seal.origin!r}, the ledger to be founded is {first.origin!r}")
+        self.database.migrate()
+        self.commit([Order("found", first)], time)
 
     @classmethod
     def open(cls, url: str, seal: Seal, witnesses: Sequence[WitnessService] = ()) -> Self:

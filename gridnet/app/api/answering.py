@@ -30,18 +30,18 @@ class Asker:
     """Whoever sent a request, before it is known who that is."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
+        self.request = request
 
     def answer(self, make: Callable[[Principal], T]) -> T:
         """What `make` gives for whoever asks; in a thread. Raises `NotAuthenticated`, `TooMany`, and what `make` raises."""
-        reads = self._request.method in READING
-        with service_of(self._request).store.view() if reads else nullcontext():
+        reads = self.request.method in READING
+        with service_of(self.request).store.view() if reads else nullcontext():
             return make(self.identified())
 
     def identified(self) -> Principal:
         """Raises `NotAuthenticated`, `TooMany`."""
-        principal = principal_of(self._request)
-        self._request.state.identified = True
+        principal = principal_of(self.request)
+        self.request.state.identified = True
         return principal
 
 

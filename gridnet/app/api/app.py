@@ -16,6 +16,8 @@ from gridnet.app.api.openadr.router import make_router as openadr
 from gridnet.app.api.problems import add_handlers
 from gridnet.app.api.s2.router import make_router as s2
 from gridnet.app.api.sep.router import make_router as sep
+from gridnet.app.dashboard.router import make_router as console
+from gridnet.app.service.live import LiveFeeder
 from gridnet.app.service.service import Service
 
 DESCRIPTION = """Setpoints for devices, and what they report. Powers are in kW at the device's terminals and **positive where the
@@ -29,8 +31,8 @@ async def _few_threads(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def make_app(service: Service) -> FastAPI:
-    """The application of a service."""
+def make_app(service: Service, live: LiveFeeder | None = None) -> FastAPI:
+    """The application of a service; with its live feeder also the console."""
     app = FastAPI(
         title="gridnet dispatch", version="1", description=DESCRIPTION, docs_url=None, redoc_url=None, lifespan=_few_threads
     )
@@ -46,5 +48,7 @@ def make_app(service: Service) -> FastAPI:
     app.include_router(openadr(service, "3.1.0"))
     app.include_router(openadr(service, "3.0.1"))
     app.include_router(s2(service))
+    if live is not None:
+        app.include_router(console(service, live))
     app.add_middleware(Guard, config=service.config, metrics=Metrics(registry))
     return app

@@ -41,6 +41,8 @@ class Config:
     most_nesting: int = 32
     threads: int = 4
     """That answer requests at a time."""
+    frames_days: int = 400
+    """How long it is kept what the live feeder did in each quarter-hour."""
     poll_s: int = 60
     """How often clients shall ask, where their protocol tells them."""
     post_s: int = 60
@@ -52,7 +54,7 @@ class Config:
         if self.webhook_ca and not Path(self.webhook_ca).is_file():
             faults.append(Fault("webhook_ca", repr(self.webhook_ca), "a file of certificates"))
         least = {"decision_limit_s": 0.01, "requests_per_minute": 1, "most_body_bytes": 1024, "most_nesting": 4}
-        for name, lowest in {**least, "threads": 1, "poll_s": 1, "post_s": 1}.items():
+        for name, lowest in {**least, "threads": 1, "frames_days": 1, "poll_s": 1, "post_s": 1}.items():
             if not getattr(self, name) >= lowest:
                 faults.append(Fault(name, str(getattr(self, name)), f"{lowest} or more"))
         if faults:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gridnet import simulate
 from gridnet.app.service.caught import Caught
+from gridnet.app.service.frames import OUTLOOK_STEPS, Outlook
 from gridnet.app.service.live import LiveFeeder
 from gridnet.forecast.forecaster import Forecaster, make_forecaster
 from gridnet.simulate import State
@@ -64,6 +65,19 @@ class Decider:
             return self._decision(step, soc, asked, asker.name, "; ".join(failures))
         words = "; ".join((*failures, "nobody is left to ask"))
         return self._decision(step, soc, self._live.default_kw(), DEFAULT, words)
+
+    def outlook(self, step: int) -> Outlook:
+        """What is known of the day ahead at the start of `step`."""
+        totals, prices = self._forecaster.bands(step, OUTLOOK_STEPS), self._live.prices
+        known = slice(step, step + min(self._live.known_steps(step), OUTLOOK_STEPS))
+        return Outlook(
+            levels=totals.levels,
+            load_kw=tuple(tuple(row) for row in totals.load_p_kw.tolist()),
+            pv_kw=tuple(tuple(row) for row in totals.pv_p_kw.tolist()),
+            import_eur_per_kwh=tuple(prices.import_eur_per_kwh[known].tolist()),
+            export_eur_per_kwh=tuple(prices.export_eur_per_kwh[known].tolist()),
+            carbon_g_per_kwh=tuple(self._live.case.series.carbon_g_per_kwh[known].tolist()),
+        )
 
     def _checked(self, asked: Floats) -> Floats:
         devices = self._live.case.fleet.devices

@@ -19,6 +19,7 @@ from gridnet.app.service.telemetry import QUARTER_S
 from gridnet.case import Case
 from gridnet.dispatch import idle
 from gridnet.errors import InputError
+from gridnet.forecast.published import KnownPrices, known_prices
 from gridnet.limits import NetworkLimits, make_limits
 from gridnet.metering.points import MeterPoint, meter_points
 from gridnet.simulate import State
@@ -93,11 +94,20 @@ class LiveFeeder:
         step = self.step_of(seconds(time) // QUARTER_S)
         if not 0 <= step < self.case.clock.steps:
             return None
-        bought, sold = (float(each[step]) for each in (self._prices.import_eur_per_kwh, self._prices.export_eur_per_kwh))
+        bought, sold = (float(each[step]) for each in (self.prices.import_eur_per_kwh, self.prices.export_eur_per_kwh))
         return Worth(bought, sold, float(self.case.series.carbon_g_per_kwh[step]))
 
+    def known_steps(self, step: int) -> int:
+        """For how many steps, `step` the first of them, energy's worth is public at the start of `step`."""
+        return int(self._known.steps_known[step])
+
     @cached_property
-    def _prices(self) -> Prices:
+    def _known(self) -> KnownPrices:
+        return known_prices(self.case.series.price_eur_per_mwh, self.case.clock)
+
+    @cached_property
+    def prices(self) -> Prices:
+        """Of every step."""
         return make_prices(self.case.scenario, self.case.series)
 
     def asked(self, decided: Mapping[str, Setpoint]) -> Floats:

@@ -117,6 +117,16 @@ class Loop:
             planned += self._setpoints(decision, ahead, now_q + k, planned=True)
         self._service.controls.decided(self._setpoints(decision, decision.setpoint, now_q, planned=False), planned)
         LOG.info("quarter-hour %s decided by %s %s", start.isoformat(), decision.source, decision.reasons[0])
+        with Caught() as caught:
+            self._picture(decision, soc, decider, settler)
+        if caught.words is not None:
+            LOG.error("quarter-hour %s is decided, and not pictured: %s", start.isoformat(), caught.words)
+
+    def _picture(self, decision: Decision, soc: Floats, decider: Decider, settler: Settler) -> None:
+        """Keeps what is expected of a quarter-hour that is decided: for people to look at, nothing else needs it."""
+        frame, outlook = settler.world.expected(decision.step, soc, decision.setpoint), decider.outlook(decision.step)
+        with self._service.store.write() as connection:
+            self._service.frames.put(connection, frame, outlook)
 
     def _setpoints(self, decision: Decision, kw: Floats, quarter: int, *, planned: bool) -> list[Setpoint]:
         start = moment(quarter * QUARTER_S)

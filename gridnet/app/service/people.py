@@ -84,6 +84,21 @@ class People:
             raise NotAuthenticated("the token is unknown or has expired: ask for a new one")
         return _in_force(row)
 
+    def prolong(self, token: str) -> None:
+        """A token in use lives on: one in the second half of its life begins it anew."""
+        now_s = self._store.now_s()
+        with self._store.read() as connection:
+            expires_s = connection.execute(select(tokens.c.expires_s).where(tokens.c.hash == _hash(token))).scalar()
+        if expires_s is not None and now_s < expires_s <= now_s + TOKEN_S // 2:
+            with self._store.write() as connection:
+                # Only one that is still there: it may have been ended meanwhile.
+                connection.execute(update(tokens).where(tokens.c.hash == _hash(token)).values(expires_s=now_s + TOKEN_S))
+
+    def end_token(self, token: str) -> None:
+        """Nobody comes with it again."""
+        with self._store.write() as connection:
+            connection.execute(delete(tokens).where(tokens.c.hash == _hash(token)))
+
     def add(self, by: Principal, principal: Principal, secret: str | None = None) -> Principal:
         """Makes a principal known, with a secret of at least 16 characters where it shall have one. Raises `Forbidden`,
         `InputError`, `Conflict`."""

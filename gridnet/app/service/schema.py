@@ -153,5 +153,15 @@ operations = _table(
 )
 """What operators did."""
 
+frames = _table(
+    "frames",
+    _key("quarter", BigInteger),
+    Column("feeder", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("outlook", LargeBinary),
+)
+"""What the live feeder did in each quarter-hour (its number since 1970), and what was forecast then: compressed JSON."""
+
 meta = _table("meta", _key("key"), Column("value", Text, nullable=False))
 """Where the live feeder stands."""

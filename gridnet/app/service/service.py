@@ -11,6 +11,7 @@ from gridnet.app.service.config import Config
 from gridnet.app.service.controls import Controls
 from gridnet.app.service.devices import Devices
 from gridnet.app.service.documents import Documents
+from gridnet.app.service.frames import Frames
 from gridnet.app.service.model import REST, Fields, Kind, Worth
 from gridnet.app.service.operations import Operations
 from gridnet.app.service.people import People
@@ -37,6 +38,7 @@ class Service:
     controls: Controls
     telemetry: Telemetry
     documents: Documents
+    frames: Frames
     safe_pv_share: float = 1.0
     worth: Callable[[datetime], Worth | None] = _unknown
     """What energy costs at a time, at the live feeder."""
@@ -67,6 +69,7 @@ class Service:
             controls=Controls(store, devices, operations, webhooks),
             telemetry=Telemetry(store, devices),
             documents=Documents(store, devices),
+            frames=Frames(store, config.scenario, config.frames_days),
             safe_pv_share=safe_pv_share,
         )
 

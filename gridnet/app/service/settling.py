@@ -38,6 +38,7 @@ from gridnet.metering.reading import Reading
 from gridnet.metering.registry import KeyRegistry
 from gridnet.verification.ladder import Ladder
 from gridnet.verification.settings import Settings
+from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.entry import Order
 from gridnet_contracts.ledger.ledger import Ledger
 from gridnet_contracts.ledger.privacy import Privacy
@@ -56,10 +57,11 @@ class Books:
     community: Community
 
     @classmethod
-    def opened(cls, url: str, seal: Seal, live: LiveFeeder) -> Self:
+    def opened(cls, database: Database, seal: Seal, live: LiveFeeder) -> Self:
         """The ledger in the database, founded where there is none, with the community's devices in it. Raises `LedgerError`."""
         name = live.case.scenario.name
-        ledger = Ledger.found(url, seal, founding(seal.origin, name))
+        ledger = Ledger(database, seal)
+        ledger.begin(founding(seal.origin, name))
         privacy = Privacy(ledger.database)
         community = make_community(live.case, privacy)
         ledger.commit(registration(community, privacy, load_programme("community")))
@@ -130,9 +132,12 @@ class Settler:
             # The service was away: the homes' meters too, and they begin anew.
             state = self.world.start(self._live.step_of(measured))
         asked = self._live.asked(self._service.controls.setpoints_at(moment(measured * QUARTER_S), connection))
-        state, messages = self.world.advance(state, asked, self._reported(connection, measured), self._real(connection))
-        self._service.telemetry.keep(connection, [(_reading(each.raw), each.raw) for each in messages], quarter)
-        marks.mark(connection, marks.WORLD, state.encode())
+        lived = self.world.advance(state, asked, self._reported(connection, measured), self._real(connection))
+        self._service.telemetry.keep(connection, [(_reading(each.raw), each.raw) for each in lived.messages], quarter)
+        self._service.frames.put(connection, lived.frame)
+        if not quarter % STEPS_PER_DAY:
+            self._service.frames.trim(connection, moment(quarter * QUARTER_S))
+        marks.mark(connection, marks.WORLD, lived.state.encode())
 
     def _reported(self, connection: Connection, measured: int) -> dict[str, Reading]:
         """What real devices said of a quarter-hour; of one that said nothing it is taken that it did as it was asked."""

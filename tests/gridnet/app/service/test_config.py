@@ -66,6 +66,7 @@ def test_unknown_keys_are_refused_wherever_they_stand(tmp_path: Path) -> None:
         ("policy", 5),
         ("poll_s", 0),
         ("post_s", -1),
+        ("frames_days", 0),
     ],
 )
 def test_a_value_that_cannot_be_is_named(name: str, value: Any) -> None:

@@ -13,20 +13,21 @@ import uvicorn
 from gridnet.app.api.app import make_app
 from gridnet.app.api.identity import CertificateProtocol
 from gridnet.app.service.authority import CA, SERVER, SERVER_KEY, Authority
+from gridnet.app.service.live import LiveFeeder
 from gridnet.app.service.service import Service
 
 _STARTING_S = 20.0
 
 
 @contextmanager
-def running(service: Service, tls: Path | None = None) -> Iterator[str]:
-    """Its address while it runs, https with the certificates of a folder."""
+def running(service: Service, tls: Path | None = None, live: LiveFeeder | None = None) -> Iterator[str]:
+    """Its address while it runs, https with the certificates of a folder, and with the console of a live feeder."""
     files = {}
     if tls is not None:
         Authority.at(tls)
         files = {"ssl_certfile": str(tls / SERVER), "ssl_keyfile": str(tls / SERVER_KEY), "ssl_ca_certs": str(tls / CA)}
     config = uvicorn.Config(
-        make_app(service), host="127.0.0.1", port=0, http=CertificateProtocol, log_level="warning", lifespan="off", **files
+        make_app(service, live), host="127.0.0.1", port=0, http=CertificateProtocol, log_level="warning", lifespan="off", **files
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -1,0 +1,1 @@
+"""The console: pages for operators, prosumers and auditors, served by `gridnet serve`."""
