@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.contracts.onchain.engines import Anvil
 
 # Compiling a scenario takes seconds. The workers share one folder (the cache allows that) and keep it between runs; it
 # is not the user's, which a test must neither read nor fill.
@@ -20,6 +26,18 @@ def pytest_report_header() -> str:
         return f"chain: an embedded EVM in an environment of its own, and a real node, {anvil_binary()}"
     except Missing as error:
         return f"chain: an embedded EVM in an environment of its own; {error}, so what needs a real node is skipped"
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Anvil]:
+    """A real node, one for all tests of a worker: each deploys contracts of its own."""
+    from tests.contracts.onchain.engines import Missing, anvil
+
+    try:
+        with anvil() as machine:
+            yield machine
+    except Missing as error:
+        pytest.skip(str(error))
 
 
 settings.register_profile(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gridnet.errors import Fault, InputError
+from gridnet_contracts.ledger.rules.context import CHAIN
 from gridnet_contracts.log.merkle import leaf_hash, node_hash
 
 WORD = 32
@@ -48,7 +49,7 @@ class Registry:
     @property
     def party(self) -> str:
         """Who holds, in the ledger, what went to this contract."""
-        return f"chain:{self.chain_id}:{self.contract}"
+        return f"{CHAIN}{self.chain_id}:{self.contract}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,8 +115,8 @@ class CreditContract:
         """A batch; all zero where there is none."""
         sums = int(self._read("sums", (number,), block))
         root, checkpoint = self._read("roots", (number,), block), self._read("checkpoints", (number,), block)
-        retired = int(self._read("retired", (number,), block))
-        return Anchor(bytes(root), sums >> 128, sums >> 64 & LOW, sums & LOW, retired, bytes(checkpoint))
+        size, retired, total, claimed = (sums >> place & LOW for place in (192, 128, 64, 0))
+        return Anchor(bytes(root), size, total, claimed, retired, bytes(checkpoint))
 
     def claimed(self, number: int, size: int, block: int | None = None) -> list[bool]:
         """Of each leaf of a batch whether it was claimed."""

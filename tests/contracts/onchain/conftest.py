@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contracts.onchain.engines import Anvil, Embedded, Engine, Missing, anvil, anvil_binary, embedded
+from tests.contracts.onchain.engines import Embedded, Engine, Missing, anvil_binary, embedded
 from tests.contracts.onchain.onchain import Onchain, deployed
 
 
@@ -15,16 +15,6 @@ def evm() -> Iterator[Embedded]:
     """The embedded EVM."""
     try:
         with embedded() as machine:
-            yield machine
-    except Missing as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def node() -> Iterator[Anvil]:
-    """A real node."""
-    try:
-        with anvil() as machine:
             yield machine
     except Missing as error:
         pytest.skip(str(error))

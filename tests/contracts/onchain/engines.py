@@ -29,8 +29,8 @@ ROOT = HERE.parents[2]
 SOURCE = ROOT / "contracts" / "onchain" / "CreditRegistry.vy"
 REQUIREMENTS = HERE / "requirements.txt"
 ACCOUNTS = [f"0x{k:040x}" for k in range(0xA11CE, 0xA11CE + 8)]
-COVERAGE = os.environ.get("GRIDNET_CONTRACT_COVERAGE")
-"""A folder: where it is set, coverage.py follows the contract there (`python -m coverage combine` and `report` in it)."""
+BRANCHES = os.environ.get("GRIDNET_CONTRACT_BRANCHES")
+"""A file: where it is set, the embedded EVM says there, when it ends, which ways the contract's conditional jumps went."""
 
 
 class Missing(Exception):
@@ -49,7 +49,7 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """A chain. Amounts of its currency play no part."""
+    """A chain."""
 
     chain_id: int
     accounts: list[str]
@@ -58,8 +58,8 @@ class Engine(Protocol):
         """A new contract's address."""
         ...
 
-    def transact(self, sender: str, to: str, payload: bytes) -> Outcome:
-        """A transaction, mined at once."""
+    def transact(self, sender: str, to: str, payload: bytes, value: int = 0) -> Outcome:
+        """A transaction, mined at once; `value`: what it pays, in wei."""
         ...
 
     def read(self, to: str, payload: bytes) -> Outcome:
@@ -117,9 +117,9 @@ class Embedded:
         answer = self.ask("deploy", sender=sender, code=code.hex())
         return answer["address"], _outcome(answer)
 
-    def transact(self, sender: str, to: str, payload: bytes) -> Outcome:
+    def transact(self, sender: str, to: str, payload: bytes, value: int = 0) -> Outcome:
         """A transaction, mined at once."""
-        return _outcome(self.ask("transact", sender=sender, to=to, payload=payload.hex()))
+        return _outcome(self.ask("transact", sender=sender, to=to, payload=payload.hex(), value=value))
 
     def read(self, to: str, payload: bytes) -> Outcome:
         """A call that changes nothing."""
@@ -136,12 +136,11 @@ def embedded() -> Iterator[Embedded]:
     """Raises `Missing`."""
     python = str(environment())
     command = [python, str(HERE / "evm_worker.py"), str(SOURCE)]
-    if COVERAGE:
-        settings = Path(COVERAGE) / "rc"
-        settings.write_text("[run]\nplugins = boa.coverage\nbranch = true\nparallel = true\n", encoding="utf-8")
-        command[1:1] = ["-m", "coverage", "run", f"--rcfile={settings}", f"--data-file={COVERAGE}/.coverage"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Embedded(process)
+        machine = Embedded(process)
+        yield machine
+        if BRANCHES:
+            Path(BRANCHES).write_text(json.dumps(machine.ask("branches")["branches"]), encoding="utf-8")
         assert process.stdin is not None
         process.stdin.close()
         process.wait(60)
@@ -189,9 +188,9 @@ class Anvil:
         receipt = self._send({"from": sender, "data": f"0x{code.hex()}"})
         return receipt["contractAddress"] or "", self._outcome(receipt, "")
 
-    def transact(self, sender: str, to: str, payload: bytes) -> Outcome:
+    def transact(self, sender: str, to: str, payload: bytes, value: int = 0) -> Outcome:
         """A transaction, mined at once."""
-        asked = {"from": sender, "to": to, "data": f"0x{payload.hex()}"}
+        asked = {"from": sender, "to": to, "data": f"0x{payload.hex()}", "value": hex(value)}
         reason = ""
         try:
             self.ask("eth_call", asked, "latest")

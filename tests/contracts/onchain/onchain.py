@@ -66,6 +66,11 @@ class Onchain:
         """Wh of a batch that an account holds."""
         return int(self.read("balanceOf", owner, batch))
 
+    def sums(self, batch: int) -> tuple[int, int, int, int]:
+        """Leaves, Wh retired, Wh anchored, Wh claimed of a batch."""
+        word = int(self.read("sums", batch))
+        return word >> 192, word >> 128 & 2**64 - 1, word >> 64 & 2**64 - 1, word & 2**64 - 1
+
 
 def claiming(made: CreditBatch, leaf: int, **changes: Any) -> list[Any]:
     """The arguments of a claim."""

@@ -78,8 +78,9 @@ class Machine(RuleBasedStateMachine):
         for batch in self.batches:
             number = batch.number
             held = sum(self.chain.balance(owner, number) for owner in self.engine.accounts[2:5])
-            sums, retired = self.chain.read("sums", number), self.chain.read("retired", number)
-            assert sums & (2**64 - 1) == held + retired <= sums >> 64 & (2**64 - 1)
+            size, retired, total, claimed = self.chain.sums(number)
+            assert (size, total) == (batch.size, batch.total_wh)
+            assert claimed == held + retired <= total
             assert retired == self.retired[number]
             bits = self.chain.read("claims", number, 0)
             assert bits == sum(1 << index for of, index in self.claimed if of == number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,9 @@ from gridnet_contracts.ledger.ledger import Ledger
 from gridnet_contracts.ledger.seal import Seal
 from tests.contracts.gridnet_contracts.chain.parts import OTHER, OWNER, SECRET, produced
 from tests.contracts.gridnet_contracts.ledger.builders import FOUND, NOW, ORIGIN, do, issue, solar
-from tests.contracts.onchain.engines import Anvil, Missing, anvil
+from tests.contracts.onchain.engines import Anvil
 
 PASSWORD = "GRIDNET_KEY_PASSWORD"
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Anvil]:
-    try:
-        with anvil() as machine:
-            yield machine
-    except Missing as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

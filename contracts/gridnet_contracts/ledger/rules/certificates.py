@@ -8,7 +8,7 @@ from dataclasses import replace
 from gridnet_contracts.ledger.actions import certificates as actions
 from gridnet_contracts.ledger.errors import CertificateExpired, NotMatched, NotYetExpired, StatusChangeRefused, UnknownCertificate
 from gridnet_contracts.ledger.rows import Certificate, Device, Ending, Issuance
-from gridnet_contracts.ledger.rules.context import CERTIFIED, Context, own
+from gridnet_contracts.ledger.rules.context import CERTIFIED, CHAIN, Context, own
 
 STATUSES: dict[str, frozenset[str]] = {
     "held": frozenset({"active", "withdrawn", "expired"}),
@@ -194,8 +194,10 @@ def cancel(context: Context, action: actions.Cancel) -> None:
 
 
 def claim(context: Context, action: actions.Claim) -> None:
-    """To the beneficiary's `retired`."""
+    """To the beneficiary's `retired`. What is locked for a chain is used up there, so here for the contract's own party alone."""
     before = in_time(context, owned(context, action, "claimed"))
+    if is_on_chain(before) and before.party != action.beneficiary:
+        raise NotMatched(f"certificate {before.certificate} is locked for {before.party}, not for {action.beneficiary}")
     if before.status == "reserved" and before.beneficiary != action.beneficiary:
         raise NotMatched(f"certificate {before.certificate} is reserved for {before.beneficiary}, not for {action.beneficiary}")
     turn(context, before, replace(before, status="claimed", beneficiary=action.beneficiary))
@@ -210,8 +212,16 @@ def lock(context: Context, action: actions.Lock) -> None:
 
 
 def unlock(context: Context, action: actions.Unlock) -> None:
-    """`locked` to `owned`."""
+    """`locked` to `owned`; never what is locked for a chain."""
+    if is_on_chain(owned(context, action, "active")):
+        raise StatusChangeRefused(f"certificate {action.certificate} is locked for {action.owner}: nothing comes back from a chain")
     _back(context, action, "locked")
+
+
+def is_on_chain(certificate: Certificate) -> bool:
+    """Whether it is locked for a contract on a chain. The ledger can't see whether its owner there has it yet, or spent it, and
+    who holds the anchorer's key can anchor it at any time: so there is no way back, not even for what no contract holds."""
+    return certificate.status == "locked" and certificate.party.startswith(CHAIN)
 
 
 def reserve(context: Context, action: actions.Reserve) -> None:

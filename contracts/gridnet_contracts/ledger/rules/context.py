@@ -13,6 +13,8 @@ CERTIFIED = "gc"
 """Asset: Wh that certificates stand for, and that are in lots with a certificate behind them."""
 GREY = "grey"
 """Asset: Wh that were charged without a certificate."""
+CHAIN = "chain:"
+"""How the name of a party begins that stands for a contract on a chain."""
 
 
 @dataclass(slots=True)

@@ -68,6 +68,8 @@ HONEST: list[tuple[str, Action]] = [
             evidence=HASH,
         ),
     ),
+    ("given", certificates.Transfer(certificate=certificate(2, 0, 1), owner="ann", to="chain:1:0x12")),
+    ("locked", certificates.Lock(certificate=certificate(2, 0, 1), owner="chain:1:0x12", reason="batch 0")),
 ]
 LEAVES = leaves_of(HONEST)
 NEXT = len(LEAVES)
@@ -118,6 +120,14 @@ BROKEN: dict[str, bytes] = {
         _discharge(1200), [(GC, "lot/bat", "loss/bat", 100), (GC, "lot/bat", "owned/ann", 1200)]
     ),
     "storage that loses nothing": _leaf(_discharge(900), [(GC, "lot/bat", "owned/ann", 900)]),
+    "what was locked for a chain, unlocked": _leaf(
+        certificates.Unlock(certificate=certificate(2, 0, 1), owner="chain:1:0x12"),
+        [(GC, "locked/chain:1:0x12", "owned/chain:1:0x12", 1)],
+    ),
+    "what was locked for a chain, claimed for another": _leaf(
+        certificates.Claim(certificate=certificate(2, 0, 1), owner="chain:1:0x12", beneficiary="ann", purpose="use"),
+        [(GC, "locked/chain:1:0x12", "retired/ann", 1)],
+    ),
     "a second founding": _leaf(FOUND, []),
     "a leaf after its expiry": _leaf(
         certificates.Transfer(certificate=certificate(1), owner="ann", to="bob"), [], time="2031-01-01T00:00:00Z"

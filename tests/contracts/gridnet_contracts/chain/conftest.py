@@ -1,4 +1,4 @@
-"""A ledger with certificates, a node, and an account that pays."""
+"""A ledger with certificates, and an account that pays on a node."""
 
 from __future__ import annotations
 
@@ -15,19 +15,9 @@ from gridnet_contracts.ledger.ledger import Ledger
 from gridnet_contracts.ledger.seal import Seal
 from tests.contracts.gridnet_contracts.chain.parts import KEY, registry_on
 from tests.contracts.gridnet_contracts.ledger.builders import FOUND, NOW, ORIGIN, do, issue, solar
-from tests.contracts.onchain.engines import Anvil, Missing, anvil
+from tests.contracts.onchain.engines import Anvil
 
 PRODUCED = 8
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Anvil]:
-    """A real node, this module's own."""
-    try:
-        with anvil() as machine:
-            yield machine
-    except Missing as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
 from gridnet_contracts.chain.batch import Registry
 from gridnet_contracts.chain.contract import CreditContract, deployment
 from gridnet_contracts.chain.sender import Sender
+from gridnet_contracts.ledger.rules import certificates
 from tests.contracts.gridnet_contracts.ledger.builders import certificate
 
 SECRET = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
@@ -29,3 +36,20 @@ def registry_on(sender: Sender) -> CreditContract:
     receipt = sender.send(deployment(sender.key.address, sender.key.address))
     assert receipt.contract is not None
     return CreditContract(sender.node, Registry(sender.node.chain_id(), receipt.contract))
+
+
+@contextmanager
+def without_the_rule_on_chains() -> Iterator[None]:
+    """The ledger as who holds its seal may have altered it: what was locked for a chain is like any other lock."""
+    with patch.object(certificates, "CHAIN", "no such party"):
+        yield
+
+
+@contextmanager
+def hand_in(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to a ledger's file that no trigger stops: below all rules."""
+    with closing(sqlite3.connect(path)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        yield connection
+        connection.commit()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import pytest
 
 from gridnet.errors import InputError, LedgerError, VerificationError
+from gridnet_contracts.audit.database import audit_database
 from gridnet_contracts.chain.batch import Credit, CreditBatch, Registry, leaf
 from gridnet_contracts.chain.export import export, stored_batches
 from gridnet_contracts.ledger.actions.base import Action
 from gridnet_contracts.ledger.actions.certificates import Cancel, Claim, Lock, Transfer, Unlock
-from gridnet_contracts.ledger.errors import UnknownCertificate
+from gridnet_contracts.ledger.errors import NotMatched, StatusChangeRefused, UnknownCertificate, WrongOwner
 from gridnet_contracts.ledger.ledger import Ledger
 from gridnet_contracts.ledger.rows import Certificate
 from gridnet_contracts.ledger.store import StoredRows
-from tests.contracts.gridnet_contracts.chain.parts import OTHER, OWNER, SOMEWHERE, gifts, produced
-from tests.contracts.gridnet_contracts.ledger.builders import do
+from gridnet_contracts.log.cosignature import Policy
+from tests.contracts.gridnet_contracts.audit.story import failed
+from tests.contracts.gridnet_contracts.chain.parts import OTHER, OWNER, SOMEWHERE, gifts, produced, without_the_rule_on_chains
+from tests.contracts.gridnet_contracts.ledger.builders import ORIGIN, do, orders
 
 
 def batches(ledger: Ledger, registry: Registry = SOMEWHERE) -> list[CreditBatch]:
@@ -73,8 +76,49 @@ def test_what_went_out_goes_to_no_other_owner_and_no_other_contract(ledger: Ledg
 )
 def test_its_owner_spends_nothing_in_the_ledger_any_more(ledger: Ledger, spending: Action) -> None:
     export(ledger, SOMEWHERE, gifts(0))
-    with pytest.raises(LedgerError):
-        do(ledger, spending)
+    with pytest.raises(WrongOwner):
+        ledger.commit(orders(spending))
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        Unlock(certificate=produced(0), owner=SOMEWHERE.party),
+        Claim(certificate=produced(0), owner=SOMEWHERE.party, beneficiary="ann", purpose="p"),
+        Transfer(certificate=produced(0), owner=SOMEWHERE.party, to="ann"),
+        Cancel(certificate=produced(0), owner=SOMEWHERE.party, reason="r"),
+    ],
+    ids=lambda action: action.kind,
+)
+def test_nobody_takes_it_back_not_even_who_holds_the_seal(ledger: Ledger, way: Action) -> None:
+    export(ledger, SOMEWHERE, gifts(0))
+    with pytest.raises((StatusChangeRefused, NotMatched)):
+        ledger.commit(orders(way))
+    assert (row(ledger, 0).status, row(ledger, 0).party) == ("locked", SOMEWHERE.party)
+
+
+def test_what_was_retired_on_the_chain_is_claimed_for_the_contract_alone(ledger: Ledger) -> None:
+    export(ledger, SOMEWHERE, gifts(0))
+    party = SOMEWHERE.party
+    ledger.commit(orders(Claim(certificate=produced(0), owner=party, beneficiary=party, purpose="p")))
+    assert row(ledger, 0).status == "claimed"
+
+
+def test_another_lock_is_still_undone(ledger: Ledger) -> None:
+    reason = f"chain {SOMEWHERE.chain_id} {SOMEWHERE.contract} batch 0 leaf 0 to {OWNER}"
+    do(ledger, Lock(certificate=produced(0), owner="ann", reason=reason), Unlock(certificate=produced(0), owner="ann"))
+    assert row(ledger, 0).status == "active"
+
+
+def test_an_auditor_sees_a_rule_that_was_switched_off(ledger: Ledger) -> None:
+    policy = Policy(ORIGIN, ledger.seal.key.verifier)
+    export(ledger, SOMEWHERE, gifts(0))
+    assert failed(audit_database(ledger.database, policy)) == 0
+    with without_the_rule_on_chains():
+        ledger.commit(orders(Unlock(certificate=produced(0), owner=SOMEWHERE.party)))
+    assert row(ledger, 0).status == "active"
+    *_, last = audit_database(ledger.database, policy)
+    assert (last.number, "comes back from a chain" in last.finding) == (2, True)
 
 
 def test_a_batch_with_one_that_is_spent_locks_nothing(ledger: Ledger) -> None:

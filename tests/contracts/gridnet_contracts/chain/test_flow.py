@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ from gridnet_contracts.ledger.ledger import Ledger
 from gridnet_contracts.log.checkpoint import Checkpoint
 from gridnet_contracts.log.merkle import ProofRefused
 from gridnet_contracts.log.note import Note
-from tests.contracts.gridnet_contracts.chain.parts import OTHER, OWNER, gifts, produced
+from tests.contracts.gridnet_contracts.chain.parts import OTHER, OWNER, gifts, hand_in, produced, without_the_rule_on_chains
 from tests.contracts.gridnet_contracts.ledger.builders import orders
 from tests.contracts.onchain.engines import Anvil
 
@@ -195,7 +196,8 @@ def test_another_chain_or_another_contract_is_refused(ledger: Ledger, sender: Se
 
 def test_an_unlocked_certificate_is_not_anchored(ledger: Ledger, contract: CreditContract, sender: Sender) -> None:
     export(ledger, contract.registry, gifts(0))
-    ledger.commit(orders(Unlock(certificate=produced(0), owner=contract.registry.party)))
+    with without_the_rule_on_chains():
+        ledger.commit(orders(Unlock(certificate=produced(0), owner=contract.registry.party)))
     with pytest.raises(VerificationError, match="can't be anchored"):
         anchored(ledger, contract, sender)
     assert "4: " in "".join(compared(ledger, contract).faults)
@@ -215,13 +217,24 @@ def test_what_is_spent_on_both_sides_is_found(
         "withdraw": Withdraw(certificate=produced(0), owner=party, reason="r"),
         "claim": Claim(certificate=produced(0), owner=party, beneficiary="ann", purpose="p"),
     }[name]
-    public.commit(orders(spending))
+    with without_the_rule_on_chains():
+        public.commit(orders(spending))
     found = compared(public, contract)
     assert not found.agrees
     assert all(each.startswith(f"{step}: ") for each in found.faults)
     if name == "claim":  # claimed in the ledger, and on the chain, and not retired there
         assert claim(contract, vouchers(public, contract)[0], sender) is not None
         assert "1000 Wh are claimed in the ledger, 0 retired" in "".join(compared(public, contract).faults)
+
+
+@pytest.mark.parametrize(
+    "change", ["status = 'active'", "status = 'active', party = 'ann'", "party = 'ann'", "status = 'withdrawn'"]
+)
+def test_a_row_that_was_changed_by_hand_is_found(public: Ledger, contract: CreditContract, tmp_path: Path, change: str) -> None:
+    with hand_in(tmp_path / "ledger.db") as connection:
+        changed = connection.execute(f"UPDATE certificates SET {change} WHERE certificate = '{produced(0)}'")
+        assert changed.rowcount == 1
+    assert "4:" in [each[:2] for each in compared(public, contract).faults]
 
 
 def test_batches_that_only_the_chain_holds_and_checkpoints_that_nobody_signed_are_found(
@@ -250,7 +263,8 @@ def _one_short(contract: CreditContract) -> CreditContract:
 
 def test_a_certificate_in_two_batches_is_found(public: Ledger, contract: CreditContract) -> None:
     party = contract.registry.party
-    public.commit(orders(Unlock(certificate=produced(0), owner=party)))
+    with without_the_rule_on_chains():
+        public.commit(orders(Unlock(certificate=produced(0), owner=party)))
     reason = f"chain {contract.registry.chain_id} {contract.registry.contract} batch 2 leaf 0 to {OWNER}"
     public.commit(orders(Lock(certificate=produced(0), owner=party, reason=reason)))
     assert any(each.startswith("2: ") for each in compared(public, contract).faults)
