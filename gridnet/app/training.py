@@ -14,15 +14,17 @@ import pandas as pd
 from pydantic import ValidationError
 
 from gridnet.app.outputs import folder_faults, write_table
+from gridnet.app.training_bar import TrainingBar
 from gridnet.errors import Fault, InputError
 from gridnet.scenario import load_scenario
 from gridnet_policies.rl.algorithms import STARTING_POINTS
 from gridnet_policies.rl.engines.cluster import import_ray, run_on_ray
 from gridnet_policies.rl.engines.local import run_local
 from gridnet_policies.rl.engines.task import Task, Watch
-from gridnet_policies.rl.keeper import Progress, seconds_left
+from gridnet_policies.rl.keeper import Progress, seconds_left, steps_per_s
+from gridnet_policies.rl.pulse import Pulse
 from gridnet_policies.rl.recipe import Recipe
-from gridnet_policies.rl.run_folder import occupied_faults, read_curve
+from gridnet_policies.rl.run_folder import is_done, occupied_faults, read_curve
 from gridnet_policies.rl.train import train
 
 ENGINES = ("local", "ray")
@@ -60,15 +62,38 @@ def run_training(order: Order, say: Say) -> None:
     say(f"training on {named}, {_counted(tasks, order)}; the regression on perfect-foresight values comes first")
     if len(tasks) == 1 and order.engine == "local":
         [task] = tasks
-        train(task.recipe, task.out, lambda progress: say(_line(progress)), order.resume)
-        say(f"kept the best checkpoint in {order.out}")
+        with TrainingBar() as bar:
+            train(task.recipe, task.out, lambda progress: say(_line(progress)), order.resume, bar.feel)
+        say(f"kept the best checkpoint in {order.out}, {_carded(tasks, order)} beside it")
         return
-    watch = Watch(tasks, lambda task, progress: say(f"{task.name}: {_line(progress)}"))
-    if order.engine == "ray":
-        run_on_ray(tasks, watch.look, order.address)
-    else:
-        run_local(tasks, watch.look)
-    _conclude(tasks, Path(order.out), say)
+    with TrainingBar() as bar:
+        watch = _Together(tasks, say, bar)
+        if order.engine == "ray":
+            run_on_ray(tasks, watch.look, order.address)
+        else:
+            run_local(tasks, watch.look)
+    _conclude(tasks, order, say)
+
+
+class _Together:
+    """Several runs watched as one: a line for each validation, and one bar over all their steps."""
+
+    def __init__(self, tasks: Sequence[Task], say: Say, bar: TrainingBar) -> None:
+        self._watch = Watch(tasks, lambda task, progress: say(f"{task.name}: {_line(progress)}"))
+        self._tasks, self._bar = tasks, bar
+
+    def look(self) -> None:
+        """Tells what is new; a run that ended early counts in full."""
+        self._watch.look()
+        total = sum(task.recipe.steps for task in self._tasks)
+        self._bar.feel(Pulse(f"{len(self._tasks)} runs", sum(map(_steps_done, self._tasks)), total))
+
+
+def _steps_done(task: Task) -> int:
+    if is_done(task.out):
+        return task.recipe.steps
+    curve = read_curve(task.out)
+    return min(int(curve[-1]["steps"]), task.recipe.steps) if curve else 0
 
 
 def plan(order: Order) -> list[Task]:
@@ -162,13 +187,23 @@ def _counted(tasks: Sequence[Task], order: Order) -> str:
 
 def _line(progress: Progress) -> str:
     return (
-        f"{progress.steps:>9} of {progress.total} steps, {progress.seconds:5.0f} s, {seconds_left(progress):5.0f} s left, "
+        f"{progress.steps:>9} of {progress.total} steps, {progress.seconds:5.0f} s, {steps_per_s(progress):6.0f} steps/s, "
+        f"{seconds_left(progress):5.0f} s left, "
         f"validation saving {progress.validation_eur:9.2f} EUR, best {progress.best_eur:9.2f} EUR"
     )
 
 
-def _conclude(tasks: Sequence[Task], out: Path, say: Say) -> None:
+def _carded(tasks: Sequence[Task], order: Order) -> str:
+    """Writes the model card of all runs; gives its name."""
+    # Imported here because drawing takes a second to load, and a run takes minutes to come to it.
+    from gridnet.app.model_card import write_model_card
+
+    return write_model_card(Path(order.out), {task.name or f"seed{task.recipe.seed}": task.out for task in tasks}).name
+
+
+def _conclude(tasks: Sequence[Task], order: Order, say: Say) -> None:
     """Writes and tells what each run kept, and the mean over the seeds of each combination."""
+    out = Path(order.out)
     best = {task.name: float(read_curve(task.out)[-1]["best_eur"]) for task in tasks}
     write_table(pd.DataFrame({"run": list(best), "validation_eur": list(best.values())}), str(out / "runs.csv"))
     combinations: dict[str, list[float]] = {}
@@ -176,4 +211,4 @@ def _conclude(tasks: Sequence[Task], out: Path, say: Say) -> None:
         combinations.setdefault(name.rpartition("/")[0], []).append(score)
     for combination, scores in combinations.items():
         say(f"{combination or 'validation saving'}: mean of the best {statistics.fmean(scores):.2f} EUR over {len(scores)} seeds")
-    say(f"kept the best checkpoint of each run in {out}")
+    say(f"kept the best checkpoint of each run in {out}, {_carded(tasks, order)} beside them")

@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -20,6 +21,10 @@ from gridnet.clock import Clock, is_held_out
 from gridnet.errors import Fault, InputError
 from gridnet.series.subinterval import QUARTER_MINUTES, Truth
 from gridnet_policies.registry import LEARNED, POLICIES, shipped_seeds
+from gridnet_policies.rl.policy import shipped_folders
+
+if TYPE_CHECKING:  # loads matplotlib, which a benchmark without a report doesn't need
+    from gridnet.app.bench.report import Findings
 
 TRUTHS_MINUTES = (15, 5, 1)
 
@@ -48,8 +53,10 @@ def bench(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     if arguments.report is not None:
         from gridnet.app.bench.report import write_report
 
+        tell("timing the power flow for the report's table")
+        findings = _findings(case, plan, outcome)
         tell("drawing the report")
-        page = write_report(case, outcome.runs, outcome.scores, Path(arguments.report))
+        page = write_report(case, findings, Path(arguments.report))
         write_json(content, str(page.parent / "bench.json"))
         tell(f"report: {page}")
     write_json(content, arguments.json)
@@ -76,6 +83,24 @@ def plan_of(arguments: argparse.Namespace, clock: Clock) -> Plan:
     if faults:
         raise InputError("the benchmark can't run:", faults)
     return Plan(names, tuple(weeks), arguments.seeds, arguments.seed, Truth(arguments.truth, arguments.seed))
+
+
+def _findings(case: Case, plan: Plan, outcome: Outcome) -> Findings:
+    """What the report tells of: the outcome, the logs beside the weights that played, the pace of the physics."""
+    from gridnet.app.bench.learning_plot import read_learning
+    from gridnet.app.bench.pace import measure_pace
+    from gridnet.app.bench.report import Findings
+
+    folders = shipped_folders()[: plan.seeds] if LEARNED in outcome.runs else []
+    logs = [read_learning(folder, folder.name) for folder in folders]
+    return Findings(
+        runs=outcome.runs,
+        scores=outcome.scores,
+        weeks=outcome.weeks,
+        seed=plan.seed,
+        learning=[log for log in logs if log is not None],
+        pace=measure_pace(case),
+    )
 
 
 def _is_finer(plan: Plan) -> bool:

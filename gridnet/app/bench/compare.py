@@ -106,20 +106,31 @@ def typical(policies: Mapping[str, Weeks], name: str, seed: int) -> Typical | No
     point: the seeds drawn are the same for all weeks, since one training serves all weeks here, whereas they train for each
     task anew. So the interval is about training; of how far other weeks would differ, the paired comparison tells.
 
-    A week's share is its saving over `lp`'s in it, `SHARE_FLOOR` of `lp`'s mean saving at least: a week with next to
-    nothing to save counts, but can't outweigh the others by a small divisor.
+    A week's share is that of `week_shares`.
     """
-    foresight = foresight_saving(policies)
-    if foresight is None:
+    share = week_shares(policies, name)
+    if share is None:
         return None
-    saving = policies[REFERENCE].costs() - policies[name].costs()
-    share = saving / np.maximum(foresight, SHARE_FLOOR * foresight.mean())
     seeds = len(share)
     interval = None
     if seeds > 1:
         drawn = share[np.random.default_rng(seed).integers(seeds, size=(RESAMPLES, seeds))]
         interval = expanded_interval(interquartile_mean(drawn.reshape(RESAMPLES, -1)), seeds)
     return Typical(float(interquartile_mean(share.reshape(-1))), interval)
+
+
+def week_shares(policies: Mapping[str, Weeks], name: str) -> Floats | None:
+    """A policy's captured share of each week, (seeds, weeks); None where there is none to be told.
+
+    Its saving over `lp`'s in that week, `SHARE_FLOOR` of `lp`'s mean saving at least: a week with next to nothing to save
+    counts, but can't outweigh the others by a small divisor.
+    """
+    foresight = foresight_saving(policies)
+    if foresight is None:
+        return None
+    saving = policies[REFERENCE].costs() - policies[name].costs()
+    share: Floats = saving / np.maximum(foresight, SHARE_FLOOR * foresight.mean())
+    return share
 
 
 def interquartile_mean(values: Floats) -> Floats:

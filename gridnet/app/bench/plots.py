@@ -1,4 +1,5 @@
-"""The benchmark's four figures, drawn without pyplot so that no global state is touched; p > 0 injects."""
+"""The benchmark's figures of money, of one week's dispatch and of its limits, and what all figures share. Drawn without pyplot,
+so that no global state is touched; p > 0 injects."""
 
 from __future__ import annotations
 
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 
 from gridnet.app.bench.evaluate import WeekRun
 from gridnet.app.bench.score import FORESIGHT, REFERENCE, Score
+from gridnet.app.bench.spread import Spread
 from gridnet.case import Case
 from gridnet.limits import make_limits
+from gridnet_policies.registry import LEARNED
 
 Floats = NDArray[np.float64]
 Runs = Mapping[str, Sequence[WeekRun]]
@@ -25,8 +28,12 @@ Runs = Mapping[str, Sequence[WeekRun]]
 # Okabe and Ito's palette, told apart with any colour vision; the page swaps each for its counterpart in dark mode.
 INK, MUTED, GRID, PAPER = "#1b1d21", "#5c6168", "#dcdfe3", "#ffffff"
 PV, BATTERY, LOAD, EXCHANGE, LIMIT = "#e69f00", "#009e73", "#56b4e9", "#a3a8b0", "#d55e00"
-POLICY, PLAIN = "#0072b2", "#8b9098"
+POLICY, PLAIN, RULE = "#0072b2", "#8b9098", "#cc79a7"
 USE = ("#b4cfe6", "#7cabd6", "#3579b8", "#0b3d7a", LIMIT)
+
+# A line for each policy where they share a panel; the strokes tell them apart in black and white too.
+_STROKES = {REFERENCE: (PLAIN, "-"), "rule": (RULE, "-."), "mpc": (BATTERY, "--"), LEARNED: (POLICY, "-"), FORESIGHT: (INK, ":")}
+_OTHER_STROKES = ((LOAD, "-"), (PV, "--"), (EXCHANGE, "-."))
 
 _SHOWN, _HATCH = 3, "/////"
 _SHOWN_FIRST = ("rule", "rl", "lp", "mpc")
@@ -56,30 +63,44 @@ def local_day(case: Case, step: int) -> date:
 
 
 def shown(names: Sequence[str]) -> list[str]:
-    """The few policies that get a panel of their own: rule, rl and lp where they ran, else others, in given order."""
+    """The few policies that get a map of their own: rule, rl and lp where they ran, else others, in given order."""
     rank = {name: place for place, name in enumerate(_SHOWN_FIRST)}
     rank[REFERENCE] = len(names) + len(rank)
     chosen = sorted(names, key=lambda name: rank.get(name, len(_SHOWN_FIRST)))[:_SHOWN]
     return [name for name in names if name in chosen]
 
 
-def cost_plot(scores: Mapping[str, Score], title: str) -> Plot:
-    """Bars of cost, saving and captured share; whiskers are 95 % intervals."""
-    names = list(scores)
-    panels = {"cost (EUR)": [score.cost_eur for score in scores.values()]}
-    panels[f"saving against {REFERENCE} (EUR)"] = [score.saving_eur for score in scores.values()]
+def strokes(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and line style of each policy; those without a stroke of their own take the rest in turn."""
+    others = [name for name in names if name not in _STROKES]
+    chosen = {name: _OTHER_STROKES[place % len(_OTHER_STROKES)] for place, name in enumerate(others)} | _STROKES
+    return {name: {"color": chosen[name][0], "linestyle": chosen[name][1]} for name in names}
+
+
+def cost_plot(scores: Mapping[str, Score], title: str, spread: Mapping[str, Spread]) -> Plot:
+    """Bars of cost, saving and captured share; whiskers are 95 % intervals, of the money where `spread` has them."""
+    names, money = list(scores), [spread.get(name) for name in scores]
+    panels = [
+        ("cost (EUR)", [score.cost_eur for score in scores.values()], [one and one.cost_eur for one in money]),
+        (
+            f"saving against {REFERENCE} (EUR)",
+            [score.saving_eur for score in scores.values()],
+            [one and one.saving_eur for one in money],
+        ),
+    ]
     if any(score.captured is not None for score in scores.values()):
-        panels[f"share of the {FORESIGHT} saving (%)"] = [100 * (score.captured or 0.0) for score in scores.values()]
+        shares = [100 * (score.captured or 0.0) for score in scores.values()]
+        panels.append((f"share of the {FORESIGHT} saving (%)", shares, [_percent(score) for score in scores.values()]))
     figure = Figure(figsize=(10, 1.5 + 0.42 * len(names)), layout="constrained")
     row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     colours = [PLAIN if name in {REFERENCE, FORESIGHT} else POLICY for name in names]
-    for axes, (label, values) in zip(row, panels.items(), strict=True):
+    for axes, (label, values, intervals) in zip(row, panels, strict=True):
         axes.barh(names, values, color=colours, height=0.62)
-        reach = _whiskers(axes, list(scores.values())) if label.startswith("share") else np.array(values)
-        for place, value in enumerate(values):
+        for place, (value, interval) in enumerate(zip(values, intervals, strict=True)):
+            low, high = _whisker(axes, place, value, interval)
             left = value < 0
-            end = min(value, reach[place]) if left else max(value, reach[place])
             beside: dict[str, Any] = {"xytext": (-5 if left else 5, 0), "textcoords": "offset points"}
+            end = min(low, 0.0) if left else max(high, 0.0)
             axes.annotate(number(value, int(abs(value) < 100)), (end, place), ha="right" if left else "left", va="center", **beside)
         axes.axvline(0.0, color=MUTED, linewidth=0.8)
         axes.update_datalim([(0.0, 0.0), (1.0, 0.0)])  # a panel of zeros still has a scale
@@ -89,28 +110,37 @@ def cost_plot(scores: Mapping[str, Score], title: str) -> Plot:
         axes.tick_params(axis="y", length=0)
     row[0].invert_yaxis()
     figure.suptitle(title)
-    listed = "; ".join(f"{name} costs {number(score.cost_eur)} EUR" for name, score in scores.items())
+    listed = "; ".join(f"{name} costs {number(score.cost_eur)} EUR{_within(spread, name)}" for name, score in scores.items())
     return Plot("costs", figure, title, f"Bar chart, one bar per policy. {listed}.")
 
 
-def _whiskers(axes: Axes, scores: Sequence[Score]) -> Floats:
-    """Draws the 95 % intervals and gives the far end of each, percent."""
-    reach = np.array([100 * (score.captured or 0.0) for score in scores])
-    for place, score in enumerate(scores):
-        if score.captured is not None and score.captured_ci95 is not None:
-            ends = 100 * np.array(score.captured_ci95)
-            spread = np.maximum(0.0, [[reach[place] - ends[0]], [ends[1] - reach[place]]])
-            if spread.any():
-                axes.errorbar(reach[place], place, xerr=spread, color=INK, capsize=4, linewidth=1.3)
-            reach[place] = ends[0] if reach[place] < 0 else ends[1]
-    return reach
+def _percent(score: Score) -> tuple[float, float] | None:
+    if score.captured is None or score.captured_ci95 is None:
+        return None
+    return 100 * score.captured_ci95[0], 100 * score.captured_ci95[1]
+
+
+def _within(spread: Mapping[str, Spread], name: str) -> str:
+    if name not in spread or np.ptp(spread[name].cost_eur) == 0:
+        return ""
+    low, high = spread[name].cost_eur
+    return f" (95 % interval {number(low)} to {number(high)})"
+
+
+def _whisker(axes: Axes, place: int, value: float, interval: tuple[float, float] | None) -> tuple[float, float]:
+    """Draws an interval around `value`, where there is one, and gives how far both reach."""
+    low, high = (min(value, interval[0]), max(value, interval[1])) if interval else (value, value)
+    if high > low:
+        axes.errorbar(value, place, xerr=[[value - low], [high - value]], color=INK, capsize=4, linewidth=1.3)
+    return low, high
 
 
 def dispatch_plot(case: Case, week: Mapping[str, WeekRun]) -> Plot:
-    """One week under a few policies: spot price, what injects and what draws, and the state of charge."""
-    names = shown(list(week))
+    """One week under each policy: spot price, what injects and what draws, and the state of charge."""
+    names = list(week)
     charge = bool(case.fleet.batteries)
-    heights = [1.1, *([3.0, 0.9] if charge else [3.0]) * len(names)]
+    heights = [0.9, *([2.2, 0.8] if charge else [2.2]) * len(names)]
+    # Five policies still fit on a printed page.
     figure = Figure(figsize=(10, 1.3 + 0.72 * sum(heights)), layout="constrained")
     column = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     first = week[names[0]]

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import os
-import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from gridnet.app.bench import network_map, plots
+from gridnet.app.bench.drawing import draw, inline
+from gridnet.app.bench.duration_plot import duration_plot
 from gridnet.app.bench.evaluate import WeekRun
+from gridnet.app.bench.learning_plot import Learning, learning_plot
 from gridnet.app.bench.network_map import LimitUse
+from gridnet.app.bench.pace import Pace
 from gridnet.app.bench.plots import Plot, Runs, in_words, local_day, number
-from gridnet.app.bench.score import FORESIGHT, REFERENCE, Score
+from gridnet.app.bench.score import FORESIGHT, REFERENCE, Score, Weeks
+from gridnet.app.bench.share_plot import has_shares, share_plot
+from gridnet.app.bench.spread import spreads
 from gridnet.case import Case
 from gridnet.clock import is_held_out
 from gridnet.errors import InputError
@@ -91,74 +93,87 @@ COLUMNS: Mapping[str, Column] = {
 }
 """One for each field of `Score`, in the order shown."""
 
+NAMES: Mapping[str, str] = {
+    "costs": "Cost",
+    "shares": "Captured share per week",
+    "dispatch": "A week's dispatch",
+    "limits": "That week's limits",
+    "durations": "Duration curves",
+    "map": "Map",
+    "learning": "Training",
+}
+"""What the contents call each figure."""
+
 CAPTIONS: Mapping[str, str] = {
     "costs": "All weeks together; a cost below zero is earned. Grey: the yardsticks, not rivals. Whiskers: 95 % "
-    "intervals over weeks and training seeds.",
+    "intervals, were as many weeks (and training seeds, where there are several) drawn anew from those at hand. Those of the "
+    "money are wide because seasons differ; policies ran the same weeks, so wide ones that overlap say little.",
+    "shares": "The saving of each week over the best possible in it; a week in which there is next to nothing to save counts "
+    "with a tenth of the mean week's. Ringed: each policy's worst week. Bars: least to greatest of the training seeds.",
     "dispatch": "Stacked step means: what lies above zero matches what lies below, up to network losses. Hatched: "
     "solar power that was on offer and not taken. State of charge (SoC): all batteries as one, shaded from the "
     "emptiest to the fullest; dashed: the window they may use.",
     "limits": "Every bus but the connection point, every rated line and transformer, at each step.",
+    "durations": "Over all weeks together, each step counted by its highest, or lowest, bus, line and transformer. A curve that "
+    "meets the dashed limit at 3 % is at or beyond it in 3 % of the steps. The connection point and unrated lines are left out.",
+    "learning": "Validation weeks are none of those above, and none that the policy trained on. Step 0 is the policy as taught by "
+    "regression on perfect-foresight values, before its reinforcement learning. Where no error of that teaching is shown, none "
+    "was recorded beside the weights.",
     "map": "Bus colour: how far its voltage strayed from nominal, as a share of what is allowed. Line colour: its "
     "loading as a share of its limit. White: no limit; dotted: out of service. Not to scale; a network without usable "
     "coordinates is drawn as a tree from its connection point.",
 }
 """How to read each figure, by its name."""
 
-STYLE: dict[Any, Any] = {
-    **dict.fromkeys(("axes.labelcolor", "text.color", "xtick.labelcolor", "ytick.labelcolor"), plots.INK),
-    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), plots.MUTED),
-    **dict.fromkeys(("axes.spines.right", "axes.spines.top", "legend.frameon", "text.parse_math"), False),
-    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
-    **dict.fromkeys(("font.size", "axes.labelsize"), 9),
-    **{"axes.titlelocation": "left", "axes.titlesize": 10, "figure.titlesize": 12, "figure.titleweight": "bold"},
-    **{"axes.facecolor": "none", "figure.facecolor": plots.PAPER, "grid.color": plots.GRID, "hatch.color": plots.PV},
-    "savefig.dpi": 150,
-    "svg.fonttype": "none",  # text stays text: searchable, readable by a machine, themed by the page
-    "svg.hashsalt": "gridnet",  # the same figure gives the same bytes
-}
 
-_THEMED = {
-    plots.INK: "ink",
-    plots.MUTED: "muted",
-    plots.GRID: "grid",
-    plots.PAPER: "paper",
-    plots.PV: "pv",
-    plots.BATTERY: "battery",
-    plots.LOAD: "load",
-    plots.EXCHANGE: "exchange",
-    plots.LIMIT: "limit",
-    plots.POLICY: "policy",
-    plots.PLAIN: "plain",
-    **{colour: f"use-{place}" for place, colour in enumerate(plots.USE[:-1])},
-}
-"""The page's name of each colour that a figure may hold; the template says what it is in light and in dark."""
+@dataclass(frozen=True)
+class Findings:
+    """What a report tells of, by policy, in the order shown."""
+
+    runs: Runs
+    """Each policy's weeks; a figure of one week takes a policy's first run of it."""
+    scores: Mapping[str, Score]
+    weeks: Mapping[str, Weeks]
+    """What the scores are of."""
+    seed: int = 0
+    """Drives the bootstrap."""
+    learning: Sequence[Learning] = field(default=())
+    """How the learned policies among them were trained; none where none ran."""
+    pace: Pace | None = None
+    """What was measured of the physics in the same run, if it was."""
 
 
-def write_report(case: Case, runs: Runs, scores: Mapping[str, Score], folder: Path) -> Path:
-    """Writes `folder/index.html` and each figure as SVG and PNG; gives the page's path.
+def write_report(case: Case, findings: Findings, folder: Path) -> Path:
+    """Writes `folder/index.html` and each figure as SVG and PNG; gives the page's path. The same findings give the same bytes.
 
-    `runs` holds each policy's weeks, `scores` its verdict, in the order shown; a figure of one week takes a policy's
-    first run of it. All is drawn before anything is written, and each file appears whole; other files in `folder` stay.
+    All is drawn before anything is written, and each file appears whole; other files in `folder` stay.
 
-    Raises `InputError` where `runs` and `scores` don't name the same policies, one has no run, or `folder` is a file.
+    Raises `InputError` where runs, scores and weeks don't name the same policies, one has no run, or `folder` is a file.
     """
-    _check(runs, scores, folder)
-    with mpl.rc_context():
-        mpl.rcdefaults()  # the look must not depend on the reader's own matplotlibrc
-        mpl.rcParams.update(STYLE)
-        week = sunniest(case, runs)
-        drawn = [
-            plots.cost_plot(scores, _verdict(scores, len(_weeks(runs)))[0].rstrip(".")),
-            plots.dispatch_plot(case, week),
-            plots.limits_plot(case, week),
-            network_map.map_plot(case.feeder, {name: limit_use(case, one) for name, one in runs.items()}),
-        ]
-        for plot in drawn:
-            _settle(plot)
-        files = {f"{plot.name}.{kind}": _image(plot, kind) for plot in drawn for kind in ("svg", "png")}
-    page = _page(case, runs, scores, [(plot, _inline(plot, files[f"{plot.name}.svg"])) for plot in drawn])
+    _check(findings, folder)
+    drawn = draw(_makers(case, findings))
+    page = _page(case, findings, [(each.plot, inline(each)) for each in drawn])
+    files = {name: content for each in drawn for name, content in each.files.items()}
     _write({**files, "index.html": page.encode()}, folder)
     return folder / "index.html"
+
+
+def _makers(case: Case, findings: Findings) -> list[Callable[[], Plot]]:
+    """What draws each figure that there is something to draw in, in the order shown."""
+    runs, scores = findings.runs, findings.scores
+    weeks, week = _weeks(runs), sunniest(case, runs)
+    in_order = next(iter(runs.values()))  # as `findings.weeks` counts them
+    labels = [f"week {run.week}\n{in_words(local_day(case, run.start)).rpartition(' ')[0]}" for run in in_order]
+    shares = has_shares(findings.weeks)
+    return [
+        lambda: plots.cost_plot(scores, _verdict(scores, len(weeks))[0].rstrip("."), spreads(findings.weeks, findings.seed)),
+        *([lambda: share_plot(findings.weeks, labels)] if shares else []),
+        lambda: plots.dispatch_plot(case, week),
+        lambda: plots.limits_plot(case, week),
+        lambda: duration_plot(case, runs),
+        lambda: network_map.map_plot(case.feeder, {name: limit_use(case, one) for name, one in runs.items()}),
+        *([lambda: learning_plot(findings.learning)] if findings.learning else []),
+    ]
 
 
 def sunniest(case: Case, runs: Runs) -> dict[str, WeekRun]:
@@ -178,15 +193,20 @@ def limit_use(case: Case, runs: Sequence[WeekRun]) -> LimitUse:
     return LimitUse(np.where(free, np.nan, use), loading / limits.percent)
 
 
-def _check(runs: Runs, scores: Mapping[str, Score], folder: Path) -> None:
-    if set(runs) != set(scores) or not runs:
-        got = f"got runs of {', '.join(runs) or 'none'} and scores of {', '.join(scores) or 'none'}"
-        raise InputError(f"a report needs runs and scores of the same policies; {got}")
+def _check(findings: Findings, folder: Path) -> None:
+    runs, scores = findings.runs, findings.scores
+    if not set(runs) == set(scores) == set(findings.weeks) or not runs:
+        got = f"got runs of {_listed(runs)}, scores of {_listed(scores)} and weeks of {_listed(findings.weeks)}"
+        raise InputError(f"a report needs runs, scores and weeks of the same policies; {got}")
     idle = [name for name, one in runs.items() if not one]
     if idle:
         raise InputError(f"a report needs at least one week of each policy, got none of {', '.join(idle)}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"the report's folder {folder} is a file; name a folder")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _starts(runs: Iterable[WeekRun]) -> set[int]:
@@ -203,40 +223,8 @@ def _during(series: plots.Floats, run: WeekRun) -> plots.Floats:
     return series[run.start : run.start + len(run.slack_p_kw)]
 
 
-def _settle(plot: Plot) -> None:
-    """Fixes the layout at rounded places: the solver's last bits differ from run to run, and SVG ids are hashes of them."""
-    plot.figure.draw_without_rendering()
-    plot.figure.set_layout_engine("none")
-    for axes in plot.figure.axes:
-        left, bottom, width, height = (round(float(edge), 4) for edge in axes.get_position().bounds)
-        axes.set_position((left, bottom, width, height))
-
-
-def _image(plot: Plot, kind: str) -> bytes:
-    written = io.BytesIO()
-    # Neither a date nor a version: the same report gives the same bytes.
-    silent = {"svg": {"Date": None, "Creator": None, "Format": None, "Type": None}, "png": {"Software": None}}[kind]
-    plot.figure.savefig(written, format=kind, metadata=silent)
-    return written.getvalue()
-
-
-def _inline(plot: Plot, svg: bytes) -> Markup:
-    """The figure as an element of the page: its own ids, colours from the page's theme, size from the page's width."""
-    text = svg.decode()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{plot.name}-", text)
-    spoken = f'role="img" aria-labelledby="{plot.name}-alt"'
-    text = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf"<svg \1 {spoken}>", text, count=1)
-    text = text.replace("xlink:href", "href")
-    for colour, name in _THEMED.items():
-        text = text.replace(colour, f"var(--{name})")
-    alt = Markup('<title id="{}-alt">{}</title>').format(plot.name, plot.alt)
-    opening = text.index(">") + 1
-    return Markup(text[:opening]) + alt + Markup(text[opening:])
-
-
-def _page(case: Case, runs: Runs, scores: Mapping[str, Score], figures: Sequence[tuple[Plot, Markup]]) -> str:
+def _page(case: Case, findings: Findings, figures: Sequence[tuple[Plot, Markup]]) -> str:
+    runs, scores = findings.runs, findings.scores
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -253,6 +241,10 @@ def _page(case: Case, runs: Runs, scores: Mapping[str, Score], figures: Sequence
         rows={name: asdict(score) for name, score in scores.items()},
         verdict=" ".join(_verdict(scores, len(_weeks(runs)))),
         figures=[(plot, drawing, CAPTIONS[plot.name]) for plot, drawing in figures],
+        names=NAMES,
+        decisions=_decision_rows(scores),
+        physics=_physics_rows(findings.pace),
+        buses=number(case.params.buses),
         provenance=case.series.provenance,
         reference=REFERENCE,
         bound=FORESIGHT,
@@ -286,6 +278,25 @@ def _week_row(case: Case, run: WeekRun) -> dict[str, str]:
         "price": number(float(np.mean(_during(case.series.price_eur_per_mwh, run))), 1),
         "held_out": "yes" if is_held_out(run.week) else "no",
     }
+
+
+def _decision_rows(scores: Mapping[str, Score]) -> list[tuple[str, str, str]]:
+    """Of each policy that decides anything: its time, and how often it fits into a quarter of an hour."""
+    deciding = {name: score.decision_ms for name, score in scores.items() if name != REFERENCE and score.decision_ms > 0}
+    return [(name, number(each, 3), number(15 * 60e3 / each)) for name, each in deciding.items()]
+
+
+def _physics_rows(pace: Pace | None) -> list[tuple[str, str, str]]:
+    """What was timed, microseconds, and how many times faster than pandapower it is."""
+    if pace is None:
+        return []
+    rows = [
+        ("power flow by pandapower, as the tests hold ours against it", pace.reference_us),
+        ("power flow, one operating point", pace.single_us),
+        ("power flow, an operating point in a batch of 1\N{NARROW NO-BREAK SPACE}024", pace.batched_us),
+        ("whole step: setpoints cut, power flow, state of charge", pace.step_us),
+    ]
+    return [(what, number(us, 1), number(pace.reference_us / us)) for what, us in rows]
 
 
 def _verdict(scores: Mapping[str, Score], weeks: int) -> list[str]:

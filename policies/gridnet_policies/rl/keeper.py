@@ -20,8 +20,9 @@ from gridnet_envs.slots import Slot
 from gridnet_policies.rl.actor import Actor
 from gridnet_policies.rl.algorithms import Learner, actor_of
 from gridnet_policies.rl.checkpoint import load_checkpoint, save_checkpoint
+from gridnet_policies.rl.pulse import TEACHING, TRAINING, Feel, Pulse
 from gridnet_policies.rl.recipe import Recipe
-from gridnet_policies.rl.run_folder import TENSORBOARD, end, write_curve
+from gridnet_policies.rl.run_folder import TENSORBOARD, end, write_curve, write_teaching
 from gridnet_policies.rl.validation import Validation
 
 
@@ -37,6 +38,11 @@ class Progress:
     best_eur: float
 
 
+def steps_per_s(progress: Progress) -> float:
+    """The run's pace so far, validations included."""
+    return progress.steps / max(1e-9, progress.seconds)
+
+
 def seconds_left(progress: Progress) -> float:
     """How long the run will still take at its pace so far, should nothing end it early."""
     return max(0.0, progress.seconds * (progress.total - progress.steps) / max(1, progress.steps))
@@ -49,9 +55,10 @@ class Keeper(BaseCallback):
     is what an uninterrupted one does: the check itself again, and on.
     """
 
-    def __init__(self, recipe: Recipe, cases: Sequence[Case], out: Path, report: Callable[[Progress], None]) -> None:
+    def __init__(self, recipe: Recipe, cases: Sequence[Case], out: Path, report: Callable[[Progress], None], feel: Feel) -> None:
         super().__init__()
-        self._recipe, self._out, self._report = recipe, out, report
+        self._recipe, self._out, self._report, self._feel = recipe, out, report, feel
+        self._taught: list[dict[str, Any]] = []
         self._weeks = [Validation(case, Options(action="value", shield=True)) for case in cases]
         self._updates, self._seconds, self._began = 0, 0.0, time.monotonic()
         self._rows: list[dict[str, Any]] = []
@@ -70,6 +77,16 @@ class Keeper(BaseCallback):
             self._best_actor = Actor(tuple(weights), tuple(biases))
         return True
 
+    def note_teaching(self, batch: int, squared_error: float) -> None:
+        """Takes in how well the regression does that comes before the algorithm."""
+        self._taught.append({"batch": batch, "squared_error": float(f"{squared_error:.6g}")})
+        self._feel(Pulse(TEACHING, batch, self._recipe.pretrain_batches))
+
+    def end_teaching(self) -> None:
+        """Writes what was noted of the teaching, where there was any."""
+        if self._taught:
+            write_teaching(self._out, self._taught)
+
     def finish(self, slots: tuple[Slot, ...]) -> None:
         """Validates once more, where the run came to its full length, and writes what is kept."""
         if not self._ended:
@@ -87,6 +104,9 @@ class Keeper(BaseCallback):
     def _on_training_start(self) -> None:
         self._began = time.monotonic()
         self.model.set_logger(configure(str(self._out / TENSORBOARD), ["tensorboard"]))
+        for row in self._taught:
+            self.logger.record("teaching/squared_error", row["squared_error"])
+            self.logger.dump(row["batch"])
 
     def _on_rollout_start(self) -> None:
         if self._updates % self._recipe.validate_every == 0:
@@ -94,6 +114,9 @@ class Keeper(BaseCallback):
             self._save()
             self._check()
         self._updates += 1
+
+    def _on_rollout_end(self) -> None:
+        self._feel(Pulse(TRAINING, min(self.num_timesteps, self._recipe.steps), self._recipe.steps))
 
     def _on_step(self) -> bool:
         return not self._ended

@@ -54,16 +54,17 @@ class Learned:
 
 def shipped_seeds() -> int:
     """From how many training seeds the policy ships."""
-    return len(_folders())
+    return len(shipped_folders())
 
 
 def shipped(seeds: int) -> list[Learned]:
     """The shipped policy as trained from the first `seeds` seeds. Raises `InputError` where fewer ship."""
-    folders = _folders()
+    folders = shipped_folders()
     if len(folders) < seeds:
         raise InputError(f"the learned policy ships from {len(folders)} training seeds, not {seeds}; ask for at most that many")
     return [Learned(folder) for folder in folders[:seeds]]
 
 
-def _folders() -> list[Path]:
+def shipped_folders() -> list[Path]:
+    """The folders of the shipped policy, one per training seed, in the order in which `shipped` gives them."""
     return sorted((trained_dir() / "belief_ppo").glob("seed*"))

@@ -6,7 +6,7 @@ target alone. Steps come from training weeks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -26,9 +26,16 @@ Float32s = NDArray[np.float32]
 _UNIT = 0.15
 """EUR/kWh: brings values near 1."""
 
+_NOTES = 100
+"""How often the error is told, about."""
 
-def pretrain(recipe: Recipe, ppo: PPO, cores: Sequence[Core], teachers: Sequence[Foresight]) -> None:
-    """Fits the mean action of `ppo`'s policy to perfect-foresight values, by Adam on the squared error."""
+Note = Callable[[int, float], None]
+"""Is told the batch, from 1, and its squared error."""
+
+
+def pretrain(recipe: Recipe, ppo: PPO, cores: Sequence[Core], teachers: Sequence[Foresight], note: Note) -> None:
+    """Fits the mean action of `ppo`'s policy to perfect-foresight values, by Adam on the squared error, which `note` is told
+    now and then."""
     if recipe.pretrain_batches == 0:
         return
     rng = np.random.default_rng(recipe.seed)
@@ -37,7 +44,8 @@ def pretrain(recipe: Recipe, ppo: PPO, cores: Sequence[Core], teachers: Sequence
     weights = [*policy.mlp_extractor.policy_net.parameters(), *policy.action_net.parameters()]
     optimiser = torch.optim.Adam(weights, lr=recipe.pretrain_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.pretrain_batches)
-    for _ in range(recipe.pretrain_batches):
+    apart = max(1, recipe.pretrain_batches // _NOTES)
+    for batch in range(1, recipe.pretrain_batches + 1):
         some = torch.from_numpy(rng.integers(len(seen), size=recipe.minibatch))
         action = policy.action_net(policy.mlp_extractor.policy_net(seen[some]))
         changed = torch.einsum("ra,ras->rs", action, effect[some])
@@ -46,6 +54,8 @@ def pretrain(recipe: Recipe, ppo: PPO, cores: Sequence[Core], teachers: Sequence
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
+        if batch % apart == 0 or batch in {1, recipe.pretrain_batches}:
+            note(batch, loss.item())
 
 
 def _lessons(

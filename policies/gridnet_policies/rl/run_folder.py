@@ -3,8 +3,9 @@
 | file | what it holds |
 |---|---|
 | `run.json` | the recipe with its seed, and source and package versions of each start |
+| `teaching.csv` | a row for about every hundredth of the teaching: batch and squared error of the regression |
 | `curve.csv` | a row per validation: steps, saving now and best so far in EUR, and the learner's losses |
-| `tensorboard/` | the same with steps per second, as TensorBoard event files |
+| `tensorboard/` | both, with steps per second, as TensorBoard event files |
 | `checkpoint.pt` | all that a killed run needs to go on; gone once the run is done |
 | `weights.npz`, `card.json` | the best policy (`gridnet_policies.rl.actor`) |
 """
@@ -26,7 +27,7 @@ from gridnet_policies.rl.actor import CARD, WEIGHTS, Actor, save_actor
 from gridnet_policies.rl.provenance import provenance
 from gridnet_policies.rl.recipe import Recipe
 
-RUN, CURVE, CHECKPOINT, TENSORBOARD = "run.json", "curve.csv", "checkpoint.pt", "tensorboard"
+RUN, CURVE, TEACHING, CHECKPOINT, TENSORBOARD = "run.json", "curve.csv", "teaching.csv", "checkpoint.pt", "tensorboard"
 _KEPT = "kept.part"
 
 
@@ -69,18 +70,36 @@ def is_done(out: Path) -> bool:
 
 def write_curve(out: Path, rows: Sequence[dict[str, Any]]) -> None:
     """The learning curve so far; a row that lacks a column leaves it empty."""
+    _write_rows(out / CURVE, rows)
+
+
+def read_curve(out: Path) -> list[dict[str, str]]:
+    """Rows of the learning curve so far, none where there is none yet."""
+    return _read_rows(out / CURVE)
+
+
+def write_teaching(out: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """The errors of the teaching: `batch` and `squared_error` in each row."""
+    _write_rows(out / TEACHING, rows)
+
+
+def read_teaching(out: Path) -> list[dict[str, str]]:
+    """Rows of the teaching's log, none where none was kept."""
+    return _read_rows(out / TEACHING)
+
+
+def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(out / CURVE, lambda beside: beside.write_text(text.getvalue(), encoding="utf-8"))
+    write_whole(path, lambda beside: beside.write_text(text.getvalue(), encoding="utf-8"))
 
 
-def read_curve(out: Path) -> list[dict[str, str]]:
-    """Rows of the learning curve so far, none where there is none yet."""
+def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
-        with (out / CURVE).open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8") as stream:
             return list(csv.DictReader(stream))
     except FileNotFoundError:
         return []

@@ -19,6 +19,7 @@ from gridnet_envs.sb3 import DispatchVecEnv, Potential
 from gridnet_policies.rl.algorithms import SILENT, make_learner, warm_up
 from gridnet_policies.rl.keeper import Keeper, Progress
 from gridnet_policies.rl.pretrain import pretrain
+from gridnet_policies.rl.pulse import Feel, unfelt
 from gridnet_policies.rl.recipe import Recipe
 from gridnet_policies.rl.run_folder import begin, is_done
 from gridnet_policies.rl.variety import varied
@@ -36,12 +37,13 @@ class Lessons:
     """What perfect foresight knows of each lesson."""
 
 
-def train(recipe: Recipe, out: Path, report: Callable[[Progress], None], resume: bool = False) -> Path:
+def train(recipe: Recipe, out: Path, report: Callable[[Progress], None], resume: bool = False, feel: Feel = unfelt) -> Path:
     """Trains by `recipe` into the folder `out`, whose files `gridnet_policies.rl.run_folder` lists. The same recipe gives the
     same weights on the same kind of machine and package versions, whether or not the run was killed and resumed.
 
     With `resume` a run that was begun in `out` goes on from its last checkpoint, from the start where it had none yet, and is
-    left as it is where it is done. Raises `InputError` where `out` holds anything else.
+    left as it is where it is done. `report` is told of each validation, `feel` many times on the way to it. Raises `InputError`
+    where `out` holds anything else.
     """
     begin(out, recipe, resume)
     if is_done(out):
@@ -55,11 +57,12 @@ def train(recipe: Recipe, out: Path, report: Callable[[Progress], None], resume:
         potentials = [_regret_potential(teacher) for teacher in known.teachers] if recipe.reward == "regret" else None
         env = DispatchVecEnv(known.lessons, options, recipe.batch, recipe.seed, potentials)
         learner = make_learner(recipe, env)
-        keeper = Keeper(recipe, known.cases, out, report)
+        keeper = Keeper(recipe, known.cases, out, report, feel)
         resumed = resume and keeper.resume(learner)
         if not resumed:
             # What is taught is the layers of the mean action, which the policies of all algorithms name alike.
-            pretrain(recipe, cast(PPO, learner), env.cores, known.teachers)
+            pretrain(recipe, cast(PPO, learner), env.cores, known.teachers, keeper.note_teaching)
+            keeper.end_teaching()
             warm_up(recipe, learner)
         left = recipe.steps - (learner.num_timesteps if resumed else 0)
         learner.learn(left, callback=keeper, log_interval=SILENT, reset_num_timesteps=not resumed)

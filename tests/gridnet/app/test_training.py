@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from gridnet.app import training
 from gridnet.app.cli import main
+from gridnet.app.training_bar import TrainingBar
 from gridnet_policies.rl.algorithms import STARTING_POINTS
+from gridnet_policies.rl.engines.task import Task
 from gridnet_policies.rl.policy import Learned
+from gridnet_policies.rl.pulse import Pulse
 from gridnet_policies.rl.recipe import Recipe
+from gridnet_policies.rl.run_folder import write_curve
 
 
 class SmallRecipe(Recipe):
@@ -49,7 +54,9 @@ def test_a_run_writes_weights_card_and_curve_and_tells_its_progress(tmp_path: Pa
     out = tmp_path / "runs" / "first"
     assert main(["train", "tiny", "--steps", "2048", "--seed", "3", "--out", str(out)]) == 0
     captured = capsys.readouterr()
-    assert sorted(path.name for path in out.iterdir()) == ["card.json", "curve.csv", "run.json", "tensorboard", "weights.npz"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md", "card.json", "curve.csv", "learning.svg", "run.json", "teaching.csv", "tensorboard", "weights.npz",
+    ]  # fmt: skip
     card = json.loads((out / "card.json").read_text(encoding="utf-8"))
     recipe = Recipe.model_validate(card["recipe"])
     assert (recipe.scenarios, recipe.steps, recipe.seed) == (("tiny",), 2048, 3)
@@ -60,7 +67,12 @@ def test_a_run_writes_weights_card_and_curve_and_tells_its_progress(tmp_path: Pa
     assert best[-1] == max(float(row["validation_eur"]) for row in curve) == card["validation_eur"]
     assert int(curve[-1]["steps"]) >= 2048
     assert captured.out == ""
-    assert "of 2048 steps" in captured.err
+    assert re.search(r"2048 of 2048 steps, +\d+ s, +\d+ steps/s, +0 s left, validation saving", captured.err)
+    assert "\x1b" not in captured.err, "no bar where there is no terminal"
+    told = (out / "README.md").read_text(encoding="utf-8")
+    [row] = [line for line in told.splitlines() if line.startswith("| seed3 | 3 | ")]
+    assert "`steps=2048`" in row
+    assert f"| {card['validation_eur']:.2f} | `{card['sha256'][:16]}` |" in row
     assert str(out) in captured.err.splitlines()[-1]
     assert Learned(out).name == "rl"
 
@@ -145,6 +157,28 @@ def test_several_seeds_train_beside_each_other(tmp_path: Path, capsys: pytest.Ca
     table = (tmp_path / "runs" / "runs.csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[0] for line in table] == ["run", "seed0", "seed1"]
     assert "seed1:" in capsys.readouterr().err
+    card = (tmp_path / "runs" / "README.md").read_text(encoding="utf-8")
+    assert [f"| seed{seed} | {seed} |" in card for seed in (0, 1)] == [True, True]
+    assert (tmp_path / "runs" / "learning.svg").is_file()
+
+
+def test_several_runs_move_one_bar_and_one_that_ended_early_counts_in_full(tmp_path: Path) -> None:
+    recipe = Recipe(scenarios=("tiny",), steps=1000)
+    tasks = [Task(f"seed{k}", recipe, tmp_path / f"seed{k}") for k in range(3)]
+    felt: list[Pulse] = []
+
+    class Bar(TrainingBar):
+        def feel(self, pulse: Pulse) -> None:
+            felt.append(pulse)
+
+    together = training._Together(tasks, lambda line: None, Bar())
+    for task in tasks[:2]:
+        task.out.mkdir()
+        write_curve(task.out, [{"steps": 400, "validation_eur": 1.0, "best_eur": 1.0}])
+    together.look()
+    (tasks[0].out / "card.json").write_text("{}", encoding="utf-8")
+    together.look()
+    assert felt == [Pulse("3 runs", 800, 3000), Pulse("3 runs", 1400, 3000)]
 
 
 @pytest.mark.usefixtures("small")

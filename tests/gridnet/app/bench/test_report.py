@@ -11,17 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.container import ErrorbarContainer
 
 from gridnet.app.bench import network_map, plots
 from gridnet.app.bench.evaluate import WeekRun, account, run_week
-from gridnet.app.bench.report import COLUMNS, limit_use, sunniest, write_report
+from gridnet.app.bench.learning_plot import Learning
+from gridnet.app.bench.pace import Pace
+from gridnet.app.bench.report import CAPTIONS, COLUMNS, NAMES, Findings, limit_use, sunniest, write_report
 from gridnet.app.bench.score import Score, Weeks, score
+from gridnet.app.bench.spread import Spread
 from gridnet.case import Case, load_case
 from gridnet.errors import InputError
 from gridnet_policies.no_battery import NoBattery
 from gridnet_policies.rule import Rule
 
-FIGURES = ("costs", "dispatch", "limits", "map")
+FIGURES = ("costs", "dispatch", "limits", "durations", "map")
 VOID = {"meta", "link", "br", "hr", "img"}
 Runs = dict[str, list[WeekRun]]
 
@@ -71,7 +75,7 @@ def runs(case: Case) -> Runs:
 @pytest.fixture(scope="module")
 def folder(case: Case, runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     chosen = tmp_path_factory.mktemp("report") / "deep" / "page"
-    assert write_report(case, runs, scored(case, runs), chosen) == chosen / "index.html"
+    assert write_report(case, found(case, runs), chosen) == chosen / "index.html"
     return chosen
 
 
@@ -80,9 +84,25 @@ def page(folder: Path) -> Page:
     return Page((folder / "index.html").read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="module")
+def whole(case: Case, runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with every part there can be: a yardstick, training logs, and a pace."""
+    learning = [Learning("seed0", np.array([0.0, 64.0]), np.array([10.0, 12.5]), np.zeros(0), np.zeros(0))]
+    findings = found(case, {**runs, "lp": runs["rule"], "mine": runs["no_battery"]})
+    pace = Pace(buses=15, reference_us=60_000.0, single_us=6.0, batched_us=2.0, step_us=15.0)
+    return write_report(case, dataclasses.replace(findings, learning=learning, pace=pace), tmp_path_factory.mktemp("whole"))
+
+
+def weeks_of(case: Case, runs: Runs) -> dict[str, Weeks]:
+    return {name: Weeks([[account(case, run) for run in one]], [0.1 for _ in one]) for name, one in runs.items()}
+
+
 def scored(case: Case, runs: Runs) -> dict[str, Score]:
-    weeks = {name: Weeks([[account(case, run) for run in one]], [0.1 for _ in one]) for name, one in runs.items()}
-    return score(weeks, seed=0)
+    return score(weeks_of(case, runs), seed=0)
+
+
+def found(case: Case, runs: Runs) -> Findings:
+    return Findings(runs, scored(case, runs), weeks_of(case, runs))
 
 
 def renamed(runs: Runs, old: str, new: str) -> Runs:
@@ -113,7 +133,9 @@ def test_the_page_needs_neither_network_nor_script(page: Page) -> None:
     assert page.named("script") == page.named("link") == page.named("img") == []
     fetched = [value for _, attributes in page.tags for key, value in attributes.items() if key in {"src", "href"}]
     assert fetched
-    assert all(value and value.startswith("#") for value in fetched)
+    beside = [value for value in fetched if value and not value.startswith("#")]
+    assert beside == [f"{name}.svg" for name in FIGURES], "nothing but the figures' own files, and those only where one clicks"
+    assert {attributes.get("src") for _, attributes in page.tags} == {None}
 
 
 def test_every_reference_within_a_drawing_finds_its_target(folder: Path, page: Page) -> None:
@@ -137,6 +159,7 @@ def test_drawings_follow_the_theme(folder: Path, page: Page) -> None:
     drawings = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
     named = set(re.findall(r"var\(--([\w-]+)\)", drawings))
     style, dark = text.split("prefers-color-scheme: dark", 1)[0], text.split("prefers-color-scheme: dark", 1)[1]
+    assert "@media screen and (prefers-color-scheme: dark)" in text, "paper is never dark"
     assert {"ink", "pv", "limit", "use-0"} <= named
     assert [name for name in sorted(named) if f"--{name}:" not in style or f"--{name}:" not in dark] == []
     assert re.findall(r"(?:fill|stroke): #[0-9a-f]{6}", drawings) == []
@@ -205,7 +228,7 @@ def test_hostile_names_stay_text(case: Case, runs: Runs, tmp_path: Path) -> None
     title = "<script>alert('x')</script> & \"more\""
     hostile = dataclasses.replace(case, scenario=case.scenario.model_copy(update={"title": title}))
     named = renamed(runs, "rule", "<b>$x$</b>")
-    write_report(hostile, named, scored(case, named), tmp_path)
+    write_report(hostile, found(case, named), tmp_path)
     page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
     assert page.named("script") == page.named("b") == []
     assert title in page.text
@@ -217,7 +240,7 @@ def test_the_same_runs_give_the_same_bytes_and_leave_other_files_alone(
 ) -> None:
     (tmp_path / "bench.json").write_text("{}", encoding="utf-8")
     (tmp_path / "index.html").write_text("an older page", encoding="utf-8")
-    write_report(case, runs, scored(case, runs), tmp_path)
+    write_report(case, found(case, runs), tmp_path)
     assert (tmp_path / "bench.json").read_text(encoding="utf-8") == "{}"
     written = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name != "bench.json"}
     assert written == {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -229,59 +252,78 @@ def test_a_figure_that_fails_leaves_nothing_behind(case: Case, runs: Runs, tmp_p
 
     monkeypatch.setattr(network_map, "map_plot", fails)
     with pytest.raises(ValueError, match="no ink"):
-        write_report(case, runs, scored(case, runs), tmp_path / "report")
+        write_report(case, found(case, runs), tmp_path / "report")
     assert list(tmp_path.iterdir()) == []
 
 
-def refusals(case: Case, runs: Runs, tmp_path: Path) -> Iterator[tuple[Runs, dict[str, Score], Path, str]]:
-    scores = scored(case, runs)
+def refusals(case: Case, runs: Runs, tmp_path: Path) -> Iterator[tuple[Findings, Path, str]]:
+    all_found = found(case, runs)
     (tmp_path / "file").write_text("", encoding="utf-8")
-    yield {"rule": runs["rule"]}, scores, tmp_path / "r", "same policies"
-    yield {}, {}, tmp_path / "r", "none"
-    yield {**runs, "rule": []}, scores, tmp_path / "r", "none of rule"
-    yield runs, scores, tmp_path / "file", "is a file"
+    yield dataclasses.replace(all_found, runs={"rule": runs["rule"]}), tmp_path / "r", "same policies"
+    yield dataclasses.replace(all_found, weeks={}), tmp_path / "r", "weeks of none"
+    yield Findings({}, {}, {}), tmp_path / "r", "none"
+    yield dataclasses.replace(all_found, runs={**runs, "rule": []}), tmp_path / "r", "none of rule"
+    yield all_found, tmp_path / "file", "is a file"
 
 
 def test_what_cannot_be_reported_is_refused(case: Case, runs: Runs, tmp_path: Path) -> None:
-    for given, scores, folder, words in refusals(case, runs, tmp_path):
+    for given, folder, words in refusals(case, runs, tmp_path):
         with pytest.raises(InputError, match=words):
-            write_report(case, given, scores, folder)
+            write_report(case, given, folder)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_own_coordinates_are_kept_and_no_bus_hides_behind_a_transformer(case: Case) -> None:
-    place, own = network_map.bus_positions(case.feeder), case.feeder.bus_xy
-    others = np.arange(len(own)) != case.feeder.slack_bus
-    assert place[others] == pytest.approx(((own - own.min(axis=0)) / np.ptp(own, axis=0))[others])
-    apart = np.abs(place[:, None] - place[None]).max(axis=2) + np.eye(len(place))
-    assert apart.min() > 0.01
+def test_every_part_there_is_something_to_say_in_is_on_the_page(whole: Path, folder: Path) -> None:
+    page = Page(whole.read_text(encoding="utf-8"))
+    figures = [str(each["id"]).removeprefix("figure-") for each in page.named("figure")]
+    assert figures == ["costs", "shares", "dispatch", "limits", "durations", "map", "learning"] == list(NAMES)
+    assert set(CAPTIONS) == set(NAMES)
+    assert {f"#figure-{name}" for name in figures} <= {each["href"] for each in page.named("a")}
+    text = " ".join(page.text)
+    assert "pandapower solves to the same" in text
+    assert [words for words in ("60\u202f000.0", "10\u202f000", "30\u202f000", "4\u202f000") if words not in text] == []
+    assert "lp decides a whole week" in text
+    assert "pandapower" not in (folder / "index.html").read_text(encoding="utf-8"), "nothing is told that was not measured"
 
 
-def test_a_network_without_coordinates_becomes_a_tree(case: Case) -> None:
-    heap = dataclasses.replace(case.feeder, bus_xy=np.zeros_like(case.feeder.bus_xy))
-    place = network_map.bus_positions(heap)
-    assert len(np.unique(place.round(9), axis=0)) == len(place)
-    assert place[heap.slack_bus, 0] == 0.0
-    lengths = np.abs(np.diff(place[heap.line_bus, 0], axis=1))
-    assert lengths.max() == pytest.approx(lengths.min())
+def test_the_speed_table_leaves_out_who_decides_nothing(whole: Path) -> None:
+    text = whole.read_text(encoding="utf-8")
+    table = text[text.index("decisions that fit") : text.index("The physics of this feeder")]
+    assert re.findall(r'scope="row">(\w+)<', table) == ["rule", "lp", "mine"]
+    assert table.count("<td>0.100</td><td>9\u202f000\u202f000</td>") == 3
 
 
-def test_a_bus_that_nothing_reaches_is_still_placed(case: Case) -> None:
-    feeder, last = case.feeder, len(case.feeder.line_name) - 1
-    branch_node = np.array(feeder.model.branch_node)
-    branch_node[last] = -1
-    heap = np.zeros_like(feeder.bus_xy)
-    cut = dataclasses.replace(feeder, bus_xy=heap, model=feeder.model._replace(branch_node=branch_node))
-    whole = network_map.bus_positions(dataclasses.replace(feeder, bus_xy=heap))
-    place = network_map.bus_positions(cut)
-    assert len(np.unique(place.round(9), axis=0)) == len(place)
-    assert not np.allclose(place, whole)
+def test_print_breaks_between_figures_and_spells_out_links(folder: Path) -> None:
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    printed = text[text.index("@media print") : text.index("</style>")]
+    assert "figure { break-inside: avoid;" in printed
+    assert 'a[href^="http"]::after { content: " (" attr(href) ")"' in printed
+    assert "overflow: visible" in printed
+    assert "nav { display: none; }" in printed
 
 
 def test_captured_shares_get_a_panel_only_where_the_bound_ran(case: Case, runs: Runs) -> None:
     with_bound: Runs = {**runs, "lp": runs["rule"]}
-    assert len(plots.cost_plot(scored(case, with_bound), "t").figure.axes) == 3
-    assert len(plots.cost_plot(scored(case, runs), "t").figure.axes) == 2
+    assert len(plots.cost_plot(scored(case, with_bound), "t", {}).figure.axes) == 3
+    assert len(plots.cost_plot(scored(case, runs), "t", {}).figure.axes) == 2
+
+
+def test_money_gets_the_whiskers_of_its_spread_and_says_so(case: Case, runs: Runs) -> None:
+    scores, spread = scored(case, runs), {"rule": Spread((-500.0, 700.0), (50.0, 900.0))}
+    drawn = plots.cost_plot(scores, "t", spread)
+    reach = [[line.get_xdata() for each in axes.containers if isinstance(each, ErrorbarContainer) for line in each.lines[1]]
+             for axes in drawn.figure.axes]  # fmt: skip
+    assert [sorted(float(end[0]) for end in panel) for panel in reach] == [[-500.0, 700.0], [50.0, 900.0]]
+    assert "rule costs" in drawn.alt
+    assert "(95 % interval \u2212500 to 700)" in drawn.alt
+    assert "interval" not in plots.cost_plot(scores, "t", {}).alt
+
+
+def test_policies_that_share_a_panel_differ_in_colour_and_stroke() -> None:
+    names = ["no_battery", "rule", "mpc", "rl", "lp", "mine"]
+    colours = [each["color"] for each in plots.strokes(names).values()]
+    assert len(set(colours)) == len(names)
+    assert len({each["linestyle"] for each in plots.strokes(names[1:5]).values()}) == 4
 
 
 @pytest.mark.parametrize(
@@ -293,13 +335,21 @@ def test_numbers_are_set_as_in_print(value: float, digits: int, text: str) -> No
 
 
 def test_a_panel_of_zeros_has_a_scale_that_can_be_read(case: Case, runs: Runs) -> None:
-    alone = plots.cost_plot(scored(case, {"no_battery": runs["no_battery"]}), "t")
+    alone = plots.cost_plot(scored(case, {"no_battery": runs["no_battery"]}), "t", {})
     low, high = alone.figure.axes[1].get_xlim()
     assert low <= 0
     assert high >= 1
 
 
-def test_three_policies_at_most_get_a_panel_of_their_own() -> None:
+def test_every_policy_gets_a_panel_of_its_dispatch(case: Case, runs: Runs) -> None:
+    [run] = runs["rule"]
+    week = {name: dataclasses.replace(run, policy=name) for name in ("no_battery", "rule", "mpc", "rl", "lp")}
+    drawn = plots.dispatch_plot(case, week)
+    assert len(drawn.figure.axes) == 1 + 2 * len(week)
+    assert drawn.figure.get_size_inches()[1] < 1.35 * drawn.figure.get_size_inches()[0], "still fits on a page"
+
+
+def test_three_policies_at_most_get_a_map_of_their_own() -> None:
     assert plots.shown(["no_battery", "rule", "mpc", "rl", "lp"]) == ["rule", "rl", "lp"]
     assert plots.shown(["no_battery", "rule"]) == ["no_battery", "rule"]
     assert plots.shown(["no_battery", "mine", "yours", "rule"]) == ["mine", "yours", "rule"]
