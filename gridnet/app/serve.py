@@ -73,6 +73,7 @@ def serve(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     _log(arguments.log_level)
     loop.start()
     say(f"serving {config.scenario} on https://{arguments.host}:{arguments.port}, policy {config.policy}, database {url}")
+    say(f"console: https://{arguments.host}:{arguments.port}/console")
     say(f"authority of client certificates: {certificates.path(authority.CA)}; operator's secret: {secret}")
     # uvicorn stops by SIGTERM and then sends it to itself once more: what comes after must still be done.
     signal.signal(signal.SIGTERM, lambda *_: None)
