@@ -61,7 +61,8 @@ class Told:
     @property
     def words(self) -> str:
         """Its content in a line, without what stands beside it anyway."""
-        left = ", ".join(f"{name} {value}" for name, value in self.body.items() if name != "certificate" and value is not None)
+        told = {name: value for name, value in self.body.items() if name != "certificate" and value is not None}
+        left = ", ".join(f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in told.items())
         return left if len(left) <= 300 else f"{left[:297]}..."
 
 

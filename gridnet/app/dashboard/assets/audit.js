@@ -129,7 +129,7 @@ function show(title, found) {
   if (found.entry && found.passed) {
     const content = document.createElement('code');
     content.textContent = JSON.stringify(found.entry.body, null, 1);
-    parts.push(line('p', 'What the proven entry says:'), line('pre', content));
+    parts.push(line('details', line('summary', 'What the proven entry says'), line('pre', content)));
   }
   return line('section', ...parts);
 }

@@ -163,10 +163,12 @@ function clock(at) {
   return new Date(1000 * at).toISOString().slice(11, 16);
 }
 
-/** Decimals that tell neighbouring ticks apart. */
+/** Decimals that the step between ticks has: 1 for steps of 2.5. */
 function needed(ticks) {
-  const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 1;
-  return Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9)));
+  const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : Math.abs(ticks[0] ?? 1);
+  let decimals = 0;
+  for (let whole = step; decimals < 6 && Math.abs(whole - Math.round(whole)) > 1e-6 * whole; whole *= 10) decimals += 1;
+  return decimals;
 }
 
 function spread(low, high, range) {

@@ -252,6 +252,9 @@ for (const each of document.querySelectorAll(".without-script")) {
   each.hidden = true;
   for (const control of each.querySelectorAll("select")) control.disabled = true;
 }
+// A drawing wider than its frame begins where the feeder does.
+const slack = map.querySelector(".bus.slack")?.getBoundingClientRect(), frame = map.getBoundingClientRect();
+if (slack) map.scrollLeft += slack.x - frame.x - map.clientWidth / 2;
 for (const id of ["slider", "homes"]) if (at(id)) at(id).hidden = false;
 const asked = new URLSearchParams(location.search);
 attempt(async () => {

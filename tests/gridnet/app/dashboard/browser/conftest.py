@@ -29,15 +29,9 @@ def site(browser: Any, lived_once: Lived, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def own_folder(lived_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of where it lived."""
-    return Path(shutil.copytree(lived_folder, tmp_path_factory.mktemp("own") / "lived"))
-
-
-@pytest.fixture(scope="module")
-def own_site(browser: Any, own_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def own_site(browser: Any, lived_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """For tests that do things, and undo them or go on from there."""
-    made = reopened(own_folder)
+    made = reopened(Path(shutil.copytree(lived_folder, tmp_path_factory.mktemp("own") / "lived")))
     with sited(browser, made, tmp_path_factory.mktemp("tls")) as served:
         yield served
     made.service.store.database.close()

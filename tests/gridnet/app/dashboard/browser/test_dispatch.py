@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 from tests.gridnet.app.dashboard.browser.browsing import Site
 from tests.gridnet.app.dashboard.browser.pages import battery_of
@@ -70,3 +71,23 @@ def test_the_device_is_chosen_and_the_day_kept(site: Site) -> None:
         with window.page.expect_navigation():
             window.page.select_option("#device", battery_of(site))
         assert window.text(".subtitle") == f"{battery_of(site)}, {BEFORE}"
+
+
+def test_the_marks_of_an_axis_are_not_rounded_away(site: Site) -> None:
+    """Steps of 2.5 or 0.0025 need a digit more than steps of 2 and 0.002."""
+    asking = """async (high) => {
+      const address = performance.getEntriesByType('resource').map((each) => each.name).find((each) => each.endsWith('/chart.js'));
+      const { Chart } = await import(address), box = document.createElement('div'), said = [];
+      document.querySelector('main').append(box);
+      CanvasRenderingContext2D.prototype.fillText = function (text) { if (box.contains(this.canvas)) said.push(text); };
+      new Chart(box, { title: 'x', unit: 'pu', height: 130 }).show([0, 900], [{ label: 'x', colour: '--pv', values: [0, high] }]);
+      await new Promise((done) => setTimeout(done, 50));
+      return said.filter((each) => !each.includes(':')); }"""
+    with site.window("boss") as window:
+        window.open("/dispatch")
+        for high in (0.0065, 0.009, 0.013, 6.5, 9.0, 13.0, 650.0):
+            marks = [float(each.replace("\N{MINUS SIGN}", "-")) for each in window.page.evaluate(asking, high)]
+            steps = {round(after - before, 6) for before, after in pairwise(marks)}
+            assert len(steps) == 1, marks
+            assert min(steps) > 0.0, marks
+        assert window.wrong == []
