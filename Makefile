@@ -29,7 +29,7 @@ test: $(VENV)/.ready-to-test
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 conformance: $(VENV)/.ready-to-test
 	@test -x .mythril/bin/myth || { $(PYTHON) -m venv --clear .mythril && \

@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_bench(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("scenario", metavar="SCENARIO", nargs="?", default="rural1", help="a shipped name or a TOML file (rural1)")
+    bench.add_argument("scenario", metavar="SCENARIO", nargs="?", help="a shipped name or a TOML file (rural1; with --fleet all)")
     bench.add_argument("--policies", default="no_battery,rule,mpc,rl,lp", help="names separated by commas (all)")
     bench.add_argument(
         "--weeks", help="seasons (one held-out week each), held-out (all), or numbers 0,1,.. (seasons; forecasts: held-out)"
@@ -76,9 +76,12 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
     instead.add_argument(
         "--forecast-errors", metavar="N,N,..", help="compare policies on forecasts that are wrong by N %% of the mean, 24 h ahead"
     )
+    instead.add_argument("--fleet", metavar="N", type=int, help="judge policies over N feeders, seeded variants, instead")
+    instead.add_argument("--engines", action="store_true", help="measure what more workers and Ray gain and cost, instead")
     bench.add_argument(
         "--entries", type=int, default=1_000_000, help="certificates of the ledger that --ledger measures (1,000,000)"
     )
+    _add_engine(bench, "1, which is the command's own")
     bench.set_defaults(command=_bench)
 
 
@@ -90,18 +93,24 @@ def _add_import(imported: argparse.ArgumentParser) -> None:
 
 
 def _add_simulate(simulate: argparse.ArgumentParser) -> None:
-    simulate.add_argument("scenario", metavar="SCENARIO", help="a shipped name or a TOML file")
-    simulate.add_argument("--policy", default="rl", help="who dispatches (rl)")
+    simulate.add_argument("scenario", metavar="SCENARIO", nargs="+", help="a shipped name or a TOML file; or several")
+    simulate.add_argument("--policy", default="rl", help="who dispatches; or several names, separated by commas (rl)")
     simulate.add_argument("--days", type=int, default=7, help="days to simulate (7)")
     simulate.add_argument("--first-day", type=int, default=0, help="day of the series to begin with (0)")
-    simulate.add_argument("--db", metavar="URL", required=True, help="the ledger: sqlite:///FILE or postgresql://USER@HOST/NAME")
-    simulate.add_argument("--seal", metavar="DIR", help="folder of the log's key and guard (SCENARIO-seal)")
+    simulate.add_argument(
+        "--db",
+        metavar="URL",
+        required=True,
+        help="the ledger: sqlite:///FILE or postgresql://USER@HOST/NAME; {scenario} and {policy} stand for each of several",
+    )
+    simulate.add_argument("--seal", metavar="DIR", help="folder of the log's key and guard, {scenario} as in --db (SCENARIO-seal)")
     simulate.add_argument(
         "--rule", default="mid_market", help="price inside the community: mid_market, supply_demand or dlmp (mid_market)"
     )
     simulate.add_argument("--programme", default="community", help="reward programme: a shipped name or a TOML file (community)")
     simulate.add_argument("--tamper", metavar="MODEL:SIZE:METER", action="append", default=[], help="a fraud; repeatable")
     simulate.add_argument("--seed", type=int, default=0, help="of meters, keys and pseudonyms (0)")
+    _add_engine(simulate, "1, which is the command's own")
     simulate.set_defaults(command=_simulate)
 
 
@@ -151,11 +160,16 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--sweep", metavar="KEY=V,V,..", action="append", default=[], help="a run for each value of a recipe's knob; repeatable"
     )
-    train.add_argument("--engine", metavar="NAME", default="local", help="where runs run: local or ray (local)")
-    train.add_argument("--address", help="the Ray cluster to use: HOST:PORT, or auto (with --engine ray: one started here)")
+    _add_engine(train, "as many as cores")
     train.add_argument("--resume", action="store_true", help="go on with what a killed run left in DIR")
     train.add_argument("--out", metavar="DIR", help="folder of the run (runs/ALGO)")
     train.set_defaults(command=_train)
+
+
+def _add_engine(command: argparse.ArgumentParser, workers: str) -> None:
+    command.add_argument("--engine", metavar="NAME", default="local", help="where it runs: local or ray (local)")
+    command.add_argument("--address", help="the Ray cluster to use: HOST:PORT, or auto (with --engine ray: one started here)")
+    command.add_argument("--workers", type=int, help=f"processes on this machine ({workers})")
 
 
 def _say(line: str) -> None:
@@ -179,7 +193,17 @@ def _scenario(arguments: argparse.Namespace) -> None:
 def _bench(arguments: argparse.Namespace) -> None:
     if arguments.weeks is None:
         arguments.weeks = "held-out" if arguments.forecasts else "seasons"
-    if arguments.speed:
+    if arguments.scenario is None and arguments.fleet is None:
+        arguments.scenario = "rural1"
+    if arguments.fleet is not None:
+        from gridnet.app.bench.fleet import bench_fleet
+
+        bench_fleet(arguments, _say)
+    elif arguments.engines:
+        from gridnet.app.bench.engines import bench_engines
+
+        bench_engines(arguments, _say)
+    elif arguments.speed:
         from gridnet.app.bench.speed import bench_speed
 
         bench_speed(arguments, _say)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import count, islice, product
 from pathlib import Path
 from typing import cast, get_args
 
@@ -22,6 +22,8 @@ from gridnet.app.run import Run, Slack, gathered, pieces, without_dispatch
 from gridnet.app.service_points import rendered
 from gridnet.case import Case, load_case
 from gridnet.clock import STEPS_PER_DAY
+from gridnet.engines.choice import engine_faults, make_engine
+from gridnet.engines.job import Job
 from gridnet.errors import Fault, InputError
 from gridnet.metering.keys import DeviceKey
 from gridnet.metering.link import Delivery, deliveries
@@ -65,22 +67,75 @@ class Task:
         return self.programme.epoch_days * STEPS_PER_DAY
 
 
+@dataclass(frozen=True)
+class Order:
+    """One feeder under one policy: its days follow each other, so they are one piece of work."""
+
+    arguments: argparse.Namespace
+
+    def __str__(self) -> str:
+        return f"{self.arguments.scenario} under {self.arguments.policy}"
+
+
 def simulate(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
-    """Runs everything and prints what came of it. Raises `InputError` before anything is run, `LedgerError`."""
-    case = load_case(arguments.scenario)
-    _check(arguments, case)
-    task = Task(case, load_programme(arguments.programme), arguments.first_day * STEPS_PER_DAY, arguments.days)
+    """Runs every feeder under every policy and prints what came of each. Raises `InputError` before anything is run,
+    `LedgerError`."""
+    cases = {scenario: load_case(scenario) for scenario in arguments.scenario}
+    orders = _orders(arguments, cases)
+    if len(orders) == 1 and arguments.engine == "local":
+        print(simulate_one(orders[0].arguments, cases, say), end="")
+        return
+    done = count(1)
+    engine = make_engine(arguments.engine, arguments.address, arguments.workers)
+    job = Job(_simulated, cases, orders)
+    texts = engine.run(job, lambda index: say(f"{next(done)} of {len(orders)}: {orders[index]}"))
+    print("\n".join(f"{order}\n\n{text}" for order, text in zip(orders, texts, strict=True)), end="")
+
+
+def simulate_one(arguments: argparse.Namespace, cases: Mapping[str, Case], say: Callable[[str], None]) -> str:
+    """Runs one feeder, of `cases` by name, under one policy; gives what came of it."""
+    task = Task(cases[arguments.scenario], load_programme(arguments.programme), arguments.first_day * STEPS_PER_DAY, arguments.days)
     ledger = _opened(arguments, task)
     try:
         began = time.perf_counter()
         pipeline = _run(arguments, task, ledger, say)
-        _print(pipeline, ledger, time.perf_counter() - began)
+        return _told(pipeline, ledger, time.perf_counter() - began)
     finally:
         ledger.close()
 
 
-def _check(arguments: argparse.Namespace, case: Case) -> None:
-    faults = []
+def _simulated(cases: Mapping[str, Case], order: Order) -> str:
+    """As any engine runs it: done again from the start, it enters nothing twice."""
+    return simulate_one(order.arguments, cases, lambda line: None)
+
+
+def _orders(arguments: argparse.Namespace, cases: Mapping[str, Case]) -> list[Order]:
+    """An order for each feeder and policy, each with a ledger and a seal of its own. Raises `InputError`."""
+    policies = [word.strip() for word in arguments.policy.split(",")]
+    faults = engine_faults(arguments.engine, arguments.address, arguments.workers)
+    seal = arguments.seal if arguments.seal is not None else "{scenario}-seal"
+    for option, named, several in (("{scenario}", "SCENARIO", arguments.scenario), ("{policy}", "--policy", policies)):
+        unnamed = [(word, text) for word, text in (("--db", arguments.db), ("--seal", seal)) if option not in text]
+        if len(several) > 1:
+            faults += [Fault(word, repr(text), f"{option} in it, which tells those of {named} apart") for word, text in unnamed]
+    orders = []
+    for scenario, policy in product(arguments.scenario, policies):
+        named_so = {"scenario": scenario, "policy": policy}
+        for place in ("db", "seal"):
+            text = getattr(arguments, place)
+            if text is not None:
+                named_so[place] = text.replace("{scenario}", Path(scenario).stem).replace("{policy}", policy)
+        fields = {key: value for key, value in vars(arguments).items() if key != "command"}
+        orders.append(Order(argparse.Namespace(**{**fields, **named_so})))
+    for order in orders:
+        faults += _faults(order.arguments, cases[order.arguments.scenario])
+    if faults:
+        raise InputError("can't simulate:", list(dict.fromkeys(faults)))
+    return orders
+
+
+def _faults(arguments: argparse.Namespace, case: Case) -> list[Fault]:
+    faults: list[Fault] = []
     if arguments.policy not in POLICIES:
         faults.append(Fault("--policy", repr(arguments.policy), f"one of {', '.join(POLICIES)}"))
     if arguments.rule not in RULES:
@@ -90,9 +145,7 @@ def _check(arguments: argparse.Namespace, case: Case) -> None:
         faults.append(
             Fault("--first-day and --days", f"{arguments.first_day} and {arguments.days}", f"days within the series' first {days}")
         )
-    faults += _fraud_faults(arguments.tamper, case)
-    if faults:
-        raise InputError("can't simulate:", faults)
+    return faults + _fraud_faults(arguments.tamper, case)
 
 
 def _opened(arguments: argparse.Namespace, task: Task) -> Ledger:
@@ -211,7 +264,7 @@ def _close_epoch(pipeline: Pipeline, task: Task, runs: tuple[Run, Run], end: int
     pipeline.tally.rewards += epoch.given
 
 
-def _print(pipeline: Pipeline, ledger: Ledger, took_s: float) -> None:
+def _told(pipeline: Pipeline, ledger: Ledger, took_s: float) -> str:
     tally = pipeline.tally
     rows = [["readings", ""], *([f"  {name}", f"{count:,}"] for name, count in sorted(tally.readings.items()))]
     rows += [["verdicts on record", ""], *([f"  {name}", f"{count:,}"] for name, count in sorted(tally.verdicts.items()))]
@@ -219,9 +272,11 @@ def _print(pipeline: Pipeline, ledger: Ledger, took_s: float) -> None:
     rows += [[f"  {name}", f"{wh / 1000:,.1f}"] for name, wh in sorted(tally.energy.items())]
     rows += [["saved against no dispatch, kg CO2", f"{tally.saved_g / 1000:,.1f}"], ["reward tokens given", f"{tally.rewards:,}"]]
     rows += [["entries", ""], ["  new", f"{tally.entries:,}"], ["  there before", f"{tally.repeated:,}"]]
-    print(aligned(rows))
-    print(f"\n{waiting(read_records(ledger.database).queue)}")
-    meters = len(pipeline.community.points) + 1
-    print(f"\n{tally.intervals * meters / took_s:,.0f} device-intervals/s, dispatch and meters with it")
-    print(f"log key, for gridnet audit verify --key: {ledger.seal.key.verifier.encode()}\n")
-    print(ledger.publish().decode(), end="")
+    pace = tally.intervals * (len(pipeline.community.points) + 1) / took_s
+    lines = [
+        aligned(rows),
+        f"\n{waiting(read_records(ledger.database).queue)}",
+        f"\n{pace:,.0f} device-intervals/s, dispatch and meters with it",
+        f"log key, for gridnet audit verify --key: {ledger.seal.key.verifier.encode()}\n",
+    ]
+    return "\n".join([*lines, ledger.publish().decode()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,19 +16,19 @@ from pydantic import ValidationError
 
 from gridnet.app.outputs import folder_faults, write_table
 from gridnet.app.training_bar import TrainingBar
+from gridnet.engines.choice import engine_faults, make_engine
+from gridnet.engines.job import Engine
+from gridnet.engines.local import Processes
 from gridnet.errors import Fault, InputError
 from gridnet.scenario import load_scenario
 from gridnet_policies.rl.algorithms import STARTING_POINTS
-from gridnet_policies.rl.engines.cluster import import_ray, run_on_ray
-from gridnet_policies.rl.engines.local import run_local
-from gridnet_policies.rl.engines.task import Task, Watch
+from gridnet_policies.rl.engines.task import Task, Watch, run_tasks
 from gridnet_policies.rl.keeper import Progress, seconds_left, steps_per_s
 from gridnet_policies.rl.pulse import Pulse
 from gridnet_policies.rl.recipe import Recipe
 from gridnet_policies.rl.run_folder import is_done, occupied_faults, read_curve
 from gridnet_policies.rl.train import train
 
-ENGINES = ("local", "ray")
 _NOT_SWEPT = {"scenarios": "the SCENARIO arguments", "seed": "--seeds"}
 
 Say = Callable[[str], None]
@@ -48,6 +49,7 @@ class Order:
     """`key=value,value` of a recipe's knob each."""
     engine: str = "local"
     address: str | None = None
+    workers: int | None = None
     resume: bool = False
 
 
@@ -68,11 +70,15 @@ def run_training(order: Order, say: Say) -> None:
         return
     with TrainingBar() as bar:
         watch = _Together(tasks, say, bar)
-        if order.engine == "ray":
-            run_on_ray(tasks, watch.look, order.address)
-        else:
-            run_local(tasks, watch.look)
+        run_tasks(tasks, watch.look, _engine(order))
     _conclude(tasks, order, say)
+
+
+def _engine(order: Order) -> Engine:
+    """A local run has a process of its own even where it is the only one at once: this one tells how far all have come."""
+    if order.engine == "local":
+        return Processes(order.workers or os.cpu_count() or 1)
+    return make_engine(order.engine, order.address, order.workers)
 
 
 class _Together:
@@ -98,7 +104,11 @@ def _steps_done(task: Task) -> int:
 
 def plan(order: Order) -> list[Task]:
     """The runs that an order asks for. Raises `InputError` listing all its faults."""
-    faults = [*folder_faults("--out", order.out), *_scenario_faults(order.scenarios), *_engine_faults(order)]
+    faults = [
+        *folder_faults("--out", order.out),
+        *_scenario_faults(order.scenarios),
+        *engine_faults(order.engine, order.address, order.workers),
+    ]
     if order.seeds < 1:
         faults.append(Fault("--seeds", repr(order.seeds), "at least 1"))
     changes: Changes = {"scenarios": tuple(order.scenarios), "algo": order.algo}
@@ -125,20 +135,6 @@ def _scenario_faults(scenarios: Sequence[str]) -> list[Fault]:
             load_scenario(name)
         except InputError as error:
             faults.extend(error.faults or [Fault("SCENARIO", repr(name), str(error))])
-    return faults
-
-
-def _engine_faults(order: Order) -> list[Fault]:
-    faults = []
-    if order.engine not in ENGINES:
-        faults.append(Fault("--engine", repr(order.engine), " or ".join(ENGINES)))
-    elif order.engine == "ray":
-        try:
-            import_ray()
-        except InputError as error:
-            faults.append(Fault("--engine", repr(order.engine), str(error)))
-    if order.address is not None and order.engine != "ray":
-        faults.append(Fault("--address", repr(order.address), "--engine ray beside it"))
     return faults
 
 

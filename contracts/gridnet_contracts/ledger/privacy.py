@@ -85,8 +85,9 @@ class Privacy:
 
 
 def _rewrite(connection: Connection) -> None:
-    """Makes SQLite write the whole table anew. A row that was moved when a page was split or merged leaves a copy in the page's unused
-    part, and deleting the row overwrites the row alone; a page that is given up is overwritten from end to end (`secure_delete`)."""
+    """Makes SQLite write the whole table anew. A row that was moved when a page was split or merged leaves a copy in the page's
+    unused part, and deleting the row overwrites the row alone; a page that is given up is overwritten from end to end
+    (`secure_delete`)."""
     kept = [dict(row) for row in connection.execute(select(disclosures)).mappings()]
     connection.execute(delete(disclosures))
     if kept:

@@ -18,6 +18,7 @@ from gridnet.app.bench.weeks import parse_weeks
 from gridnet.app.outputs import STANDARD_OUTPUT, file_faults, folder_faults, write_json, write_table
 from gridnet.case import Case, load_case
 from gridnet.clock import Clock, is_held_out
+from gridnet.engines.choice import engine_faults, make_engine
 from gridnet.errors import Fault, InputError
 from gridnet.series.subinterval import QUARTER_MINUTES, Truth
 from gridnet_policies.registry import LEARNED, POLICIES, shipped_seeds
@@ -42,7 +43,7 @@ def bench(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     tell(f"loading scenario {arguments.scenario}")
     case = load_case(arguments.scenario)
     plan = plan_of(arguments, case.clock)
-    outcome = run_benchmark(case, plan, tell)
+    outcome = run_benchmark(case, plan, tell, make_engine(arguments.engine, arguments.address, arguments.workers))
     content = as_json(case.scenario.name, plan.weeks, plan.seed, outcome.scores, outcome.bound_eur)
     content.update(verdict(outcome.weeks, plan.seed).as_json())
     if _is_finer(plan):
@@ -79,6 +80,7 @@ def plan_of(arguments: argparse.Namespace, clock: Clock) -> Plan:
     if arguments.seed < 0:
         faults.append(Fault("--seed", str(arguments.seed), "at least 0"))
     faults += _truth_faults(arguments)
+    faults += engine_faults(arguments.engine, arguments.address, arguments.workers)
     faults += [*file_faults("--json", arguments.json), *_table_faults(arguments.dlmp), *folder_faults("--report", arguments.report)]
     if faults:
         raise InputError("the benchmark can't run:", faults)

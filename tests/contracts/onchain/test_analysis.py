@@ -2,8 +2,9 @@
 run what the caller names, to fail an assertion, and for other known weaknesses. It looks for a minute or two. What it finds is so;
 what it does not find may still be.
 
-It reads no code newer than Ethereum's of 2023, and no tables of jumps: the source is compiled for it without both. `make conformance`
-makes its environment; by hand: `python3 -m venv .mythril`, `.mythril/bin/pip install --no-deps -r tests/contracts/onchain/mythril.txt`.
+It reads no code newer than Ethereum's of 2023, and no tables of jumps: the source is compiled for it without both.
+`make conformance` makes its environment; by hand: `python3 -m venv .mythril`, then
+`.mythril/bin/pip install --no-deps -r tests/contracts/onchain/mythril.txt`.
 """
 
 from __future__ import annotations

@@ -171,7 +171,16 @@ def test_with_value_actions_the_observation_does_not_depend_on_the_devices() -> 
 
 def played(case: Case, start: int, steps: int, **options: Any) -> list[bytes]:
     """Observations from the reset to `steps` later, under varied actions."""
-    core = Core(case, Options(weeks="all", days=7, **options), 1)
+    return seen_by(Core(case, Options(weeks="all", days=7, **options), 1), start, steps)
+
+
+@cache
+def unchanged(scenario: str, action: Any) -> Core:
+    """Of the first days as they are; made once, as forecasting them is slow."""
+    return Core(with_series(load_case(scenario), 12), Options(weeks="all", days=7, action=action), 1)
+
+
+def seen_by(core: Core, start: int, steps: int) -> list[bytes]:
     core.reset_at(0, start, 0.5)
     seen = [core.observation.tobytes()]
     for k in range(steps):
@@ -200,7 +209,7 @@ def test_a_price_that_is_not_published_never_changes_an_observation(
     shown[visible] += bump
     action = "setpoints" if devices else "value"
 
-    plain = played(with_series(case, 12), start, steps, action=action)
+    plain = seen_by(unchanged("rural1", action), start, steps)
 
     assert played(with_series(case, 12, price_eur_per_mwh=hidden), start, steps, action=action) == plain
     assert played(with_series(case, 12, price_eur_per_mwh=shown), start, steps, action=action)[-1] != plain[-1]
@@ -223,7 +232,7 @@ def test_the_future_of_load_sun_and_carbon_never_changes_an_observation(
     present[now] = present[now] * 0.3 - (5.0 if which == "load_p_kw" else 0.0)
     action = "setpoints" if devices else "value"
 
-    plain = played(with_series(case, 12), start, steps, action=action)
+    plain = seen_by(unchanged(scenario, action), start, steps)
 
     assert played(with_series(case, 12, **{which: future}), start, steps, action=action) == plain
     if which == "load_p_kw":
@@ -331,21 +340,24 @@ def test_a_seat_answers_at_the_prices_of_the_step_it_observed() -> None:
 # --- what is paid --------------------------------------------------------------------------------------------------
 
 
-def strained_case() -> Case:
-    """rural1 with narrow limits, a price on carbon and reactive setpoints: every term is at work."""
+@cache
+def strained() -> Core:
+    """rural1 with narrow limits, a price on carbon and reactive setpoints: every term is at work. Made once, as that forecasts
+    a year; `reset_at` begins anew."""
     case = load_case("rural1")
     changed = {
         "limits": Limits(vm_min_pu=0.99, vm_max_pu=1.02, line_percent=40, trafo_percent=60),
         "tariff": Tariff(grid_fee_eur_per_mwh=120.0, co2_price_eur_per_t=90.0),
     }
-    return dataclasses.replace(case, scenario=case.scenario.model_copy(update=changed))
+    case = dataclasses.replace(case, scenario=case.scenario.model_copy(update=changed))
+    penalties = Penalties(voltage_eur_per_pu_h=70.0, loading_eur_per_percent_h=0.3, collapse_eur=50.0)
+    return Core(case, Options(curtailment=True, reactive=True, penalties=penalties), 1)
 
 
 @given(start=st.integers(0, 35_000), seed=st.integers(0, 999))
 def test_every_term_is_what_a_hand_computes_from_the_flow(start: int, seed: int) -> None:
-    case = strained_case()
-    penalties = Penalties(voltage_eur_per_pu_h=70.0, loading_eur_per_percent_h=0.3, collapse_eur=50.0)
-    core = Core(case, Options(curtailment=True, reactive=True, penalties=penalties), 1)
+    core = strained()
+    case = core.case
     core.reset_at(0, start, 0.5)
     action = np.random.default_rng(seed).uniform(-1, 1, (1, core.actions))
 

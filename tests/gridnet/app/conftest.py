@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,11 +34,19 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lived_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where it has lived; nobody writes there any more."""
+def lived_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Where it has lived; nobody writes there any more. The first worker that asks makes the one that all of them copy."""
     folder = tmp_path_factory.mktemp("lived")
-    lived(folder, LONG).service.store.database.close()
-    return folder
+    alone = worker_id == "master"
+    shared = (tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent) / "lived-for-all"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.is_dir():
+            beside = tmp_path_factory.mktemp("living")
+            lived(beside, LONG).service.store.database.close()
+            beside.rename(shared)  # in one step: one that failed on the way is not taken for whole
+    # A copy for each worker: a database that is read has files of its own beside it.
+    return shutil.copytree(shared, folder, dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -91,10 +91,10 @@ def _run_quietly(arguments: list[str]) -> None:
 
 
 def test_killed_at_any_moment_it_goes_on_without_counting_twice(row: Path, tmp_path: Path) -> None:
-    """With probes under way, one of which a battery fails."""
+    """With probes under way, one of which a battery fails on the first day; over two days, so that it is also cut between days."""
 
     def arguments(folder: Path) -> list[str]:
-        command, _, *rest = _arguments(folder, "--tamper", "idle_battery:1:bat-00")
+        command, _, *rest = _arguments(folder, "--days", "2", "--tamper", "idle_battery:1:bat-00")
         return [command, str(row), *rest]
 
     moments = random.Random(0)
@@ -165,3 +165,21 @@ def test_a_meter_that_cheats_is_doubted_and_its_certificates_stay_held(
     kept = {certificate.status for certificate, start in zip(certificates, starts, strict=True) if start[:reach] in in_doubt}
     assert kept == {"held"}
     assert "claimed" in {certificate.status for certificate in certificates}, "the honest days were released"
+
+
+def test_several_policies_settle_into_ledgers_of_their_own_as_they_would_alone(whole: Path, tmp_path: Path) -> None:
+    places = ["--db", f"sqlite:///{tmp_path}/{{policy}}/ledger.db", "--seal", f"{tmp_path}/{{policy}}/seal"]
+    for policy in ("rule", "no_battery"):
+        (tmp_path / policy).mkdir()
+    arguments = _arguments(tmp_path, *places, "--policy", "rule,no_battery", "--workers", "2")
+    assert main(arguments) == 0
+    assert _dump(tmp_path / "rule") == _dump(whole)
+    assert _dump(tmp_path / "no_battery") != _dump(whole)
+
+
+def test_ledgers_of_several_must_be_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(_arguments(tmp_path, "--policy", "rule,no_battery", "--engine", "dask")) == 2
+    message = capsys.readouterr().err
+    assert "{policy} in it, which tells those of --policy apart" in message
+    assert "--engine: got 'dask'" in message
+    assert not (tmp_path / "ledger.db").exists()

@@ -28,6 +28,7 @@ class SmallRecipe(Recipe):
     minibatch: int = 64
     epochs: int = 1
     pretrain_batches: int = 20
+    pretrain_lessons: int = 2000
     hidden: tuple[int, ...] = (8,)
     warm_up: int = 1
     validate_every: int = 4

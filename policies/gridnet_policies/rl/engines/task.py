@@ -1,4 +1,4 @@
-"""One training run of several, as any engine runs it; and how far the several have come."""
+"""Several training runs on an engine, and how far they have come."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gridnet.engines.job import Engine, Job, WorkerLost
+from gridnet.errors import InputError
 from gridnet_policies.rl.keeper import Progress
 from gridnet_policies.rl.recipe import Recipe
-from gridnet_policies.rl.run_folder import read_curve
+from gridnet_policies.rl.run_folder import is_done, read_curve
 from gridnet_policies.rl.train import train
-
-POLL_S = 0.5
-"""Pause between two looks at runs that are under way."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,27 @@ class Task:
     recipe: Recipe
     out: Path
 
+    def __str__(self) -> str:
+        return self.name or str(self.out)
 
-def perform(recipe_json: str, out: str) -> None:
-    """Makes one run in this process, or goes on with what its folder already holds of it, so that a task can be tried again.
-    Plain arguments, which any engine can carry."""
-    train(Recipe.model_validate_json(recipe_json), Path(out), _say_nothing, resume=True)
+
+def run_tasks(tasks: Sequence[Task], look: Callable[[], None], engine: Engine) -> None:
+    """Performs all tasks and calls `look` all the while. A task that is done again, or again tomorrow, goes on from its checkpoint.
+
+    Raises what a task raised, `WorkerLost`, and `InputError` where the engine's machines write where this one doesn't see it.
+    """
+    try:
+        engine.run(Job(_perform, None, tasks), look=look)
+    except WorkerLost as error:
+        raise WorkerLost(f"{error}; --resume goes on from the checkpoints") from error
+    lost = [task.name for task in tasks if not is_done(task.out)]
+    if lost:
+        raise InputError(f"what {', '.join(lost)} wrote isn't seen here; name an --out that all machines of the cluster share")
+
+
+def _perform(shared: None, task: Task) -> None:
+    """Makes one run, or goes on with what its folder already holds of it, so that a task can be tried again."""
+    train(task.recipe, task.out, _say_nothing, resume=True)
 
 
 def _say_nothing(progress: Progress) -> None:

@@ -15,6 +15,7 @@ QUICK = Recipe(
     epochs=1,
     learning_rate=0.01,
     pretrain_batches=2,
+    pretrain_lessons=500,  # two batches draw 128 of them; a year's would take longer than all the rest
     hidden=(16,),
     warm_up=1,
     validate_every=2,

@@ -14,7 +14,7 @@ from gridnet_policies.rl.run_folder import read_teaching
 from gridnet_policies.rl.train import train
 from tests.policies.gridnet_policies.rl.small import QUICK, quiet
 
-TAUGHT = QUICK.model_copy(update={"pretrain_batches": 250})
+TAUGHT = QUICK.model_copy(update={"pretrain_batches": 250, "pretrain_lessons": 5_000})
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import secrets
 import sys
 from collections.abc import Callable
@@ -11,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from gridnet.engines.cluster import Cluster
+from gridnet.engines.local import Processes
 from gridnet.errors import GridnetError, InputError
-from gridnet_policies.rl.engines.cluster import run_on_ray
-from gridnet_policies.rl.engines.local import run_local
-from gridnet_policies.rl.engines.task import Task, Watch
+from gridnet_policies.rl.engines.task import Task, Watch, run_tasks
 from gridnet_policies.rl.keeper import Progress
 from gridnet_policies.rl.train import train
 from tests.policies.gridnet_policies.rl.small import QUICK, quiet
@@ -38,15 +37,18 @@ def _left(folder: Path) -> list[bytes]:
     return [(folder / name).read_bytes() for name in ("weights.npz", "curve.csv")]
 
 
+def _local(tasks: list[Task], look: Callable[[], None]) -> None:
+    run_tasks(tasks, look, Processes(2))
+
+
 def _on_ray(tasks: list[Task], look: Callable[[], None]) -> None:
-    run_on_ray(tasks, look, None)
+    run_tasks(tasks, look, Cluster(workers=2))
 
 
-@pytest.mark.parametrize("engine", [run_local, _on_ray], ids=["local", "ray"])
+@pytest.mark.parametrize("engine", [_local, _on_ray], ids=["local", "ray"])
 def test_the_weights_do_not_depend_on_the_engine(
     engine: Callable[..., None], alone: list[list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray would keep one in the user's home
     tasks, told = _tasks(tmp_path), list[tuple[str, Progress]]()
     engine(tasks, Watch(tasks, lambda task, progress: told.append((task.name, progress))).look)
@@ -64,7 +66,7 @@ def test_an_interrupt_leaves_no_process_and_a_run_to_resume(tmp_path: Path) -> N
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_local(tasks, interrupt)
+        _local(tasks, interrupt)
     assert multiprocessing.active_children() == []
 
 
@@ -73,7 +75,7 @@ def test_what_a_task_raises_reaches_the_caller(tmp_path: Path) -> None:
     tasks[0].out.mkdir()
     (tasks[0].out / "precious").write_text("x", encoding="utf-8")
     with pytest.raises(InputError, match=r"run\.json of a run to resume"):
-        run_local(tasks[:1], lambda: None)
+        _local(tasks[:1], lambda: None)
 
 
 def test_a_killed_process_is_an_error(tmp_path: Path) -> None:
@@ -82,10 +84,10 @@ def test_a_killed_process_is_an_error(tmp_path: Path) -> None:
             child.kill()
 
     with pytest.raises(GridnetError, match=r"seed0 ended with code -9"):
-        run_local(_tasks(tmp_path)[:1], kill)
+        _local(_tasks(tmp_path)[:1], kill)
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"gridnet-dispatch\[cluster\]"):
-        run_on_ray(_tasks(tmp_path), lambda: None, None)
+        _on_ray(_tasks(tmp_path), lambda: None)
