@@ -117,7 +117,7 @@ def _operator(service: Service, folder: Path) -> Path:
     return path
 
 
-def _settings(service: Service, live: LiveFeeder, certificates: Authority, arguments: argparse.Namespace) -> uvicorn.Config:
+def _settings(service: Service, live: LiveFeeder | None, certificates: Authority, arguments: argparse.Namespace) -> uvicorn.Config:
     settings = uvicorn.Config(
         make_app(service, live),
         host=arguments.host,

@@ -35,6 +35,7 @@ SMALL = Recipe(
     minibatch=64,
     epochs=1,
     pretrain_batches=30,
+    pretrain_lessons=20_000,  # ten times what those batches draw, and some hundreds from every week
     hidden=(16,),
     warm_up=1,
     validate_every=2,

@@ -68,7 +68,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     service = service_on(f"sqlite:///{folder / 'service.db'}", Clock(datetime.now(UTC)), people=False)
     authority = Authority.at(folder / "tls")
     # What `gridnet serve` itself is set up with: a test of other settings would be of other settings.
-    server = uvicorn.Server(_settings(service, authority, Namespace(host="127.0.0.1", port=0)))
+    server = uvicorn.Server(_settings(service, None, authority, Namespace(host="127.0.0.1", port=0)))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     end = time.monotonic() + 20.0

@@ -78,7 +78,7 @@ class _NoBound:
     """In the place of the bound, which takes seconds and knows nothing of the truth."""
 
     def __init__(self, case: Case, week: int, plan: object) -> None:
-        self._week = week
+        self._week, self.plan = week, plan or self
 
     def bound_eur(self) -> float:
         return -float(self._week)
