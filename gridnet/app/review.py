@@ -21,6 +21,7 @@ from typing import cast
 
 from gridnet.app.bench.table import aligned
 from gridnet.errors import Fault, InputError
+from gridnet.metering.points import HEAD
 from gridnet.verification.review import Decision as Outcome
 from gridnet.verification.review import ReviewQueue
 from gridnet.verification.verdict import Level
@@ -39,7 +40,6 @@ from gridnet_contracts.ledger.stored import check_version, stored_disclosures
 from gridnet_contracts.settlement.certificates import Decision, reviewed_orders
 
 DECIDING = {"--decide": "decide", "--outcome": "outcome", "--who": "who", "--why": "why", "--seal": "seal"}
-HEAD = "head"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Kind = Literal["home", "battery", "pv", "head"]
 
+HEAD = "head"
+"""Name of the head meter."""
+
 PHASE_V = 230.0
 """Phase to neutral at 1 pu. A feeder at medium voltage is metered behind voltage transformers, as if it had 230 V."""
 
@@ -99,7 +102,7 @@ def head_point(case: Case) -> MeterPoint:
     capacity_w = _watts(float(case.feeder.trafo_kva.sum()))
     if not capacity_w:
         capacity_w = sum(point.capacity_w for point in meter_points(case) if point.kind == "home")
-    return MeterPoint("head", "head", case.feeder.slack_bus, None, capacity_w)
+    return MeterPoint(HEAD, "head", case.feeder.slack_bus, None, capacity_w)
 
 
 def point_truth(params: Params, step: Ints, transition: Transition, soc: Floats) -> PointTruth:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from gridnet.verification.verdict import Level, Verdict, hold
 
 _MILLI = 1000.0
 _PPM = 1e6
+_CONFIDENCE = re.compile(r"confidence ([0-9]{1,3}) %")
 
 
 def balance_verdicts(seen: Balance, homes: Sequence[str], head: str, start: datetime) -> Iterator[Verdict]:
@@ -39,6 +41,12 @@ def located_verdicts(found: Located, homes: Sequence[str], impedance_error: floa
     """A held verdict on each suspect; none where nobody stands out. Nothing is taken from anybody for it: a person decides."""
     for suspect in found.suspects:
         yield _suspected(suspect, homes[suspect.home], impedance_error, start)
+
+
+def stated_confidence(finding: str) -> int | None:
+    """The confidence, in %, that level 3's words state; None in the words of others."""
+    stated = _CONFIDENCE.search(finding)
+    return None if stated is None else int(stated[1])
 
 
 def _suspected(suspect: Suspect, home: str, impedance_error: float, start: datetime) -> Verdict:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
 from gridnet.errors import Fault, InputError
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+FIRST_YEAR, LAST_YEAR = 1971, 8999
 LONGEST = 200
 """Characters of a text at most."""
 
@@ -32,10 +35,18 @@ def whole(query: Query, name: str, most: int = 2**53 - 1) -> int:
 def day(query: Query, name: str, otherwise: date) -> date:
     """A day as `2026-03-01`. Raises `InputError`."""
     said = query.get(name, "")
+    return read_day(name, said) if said else otherwise
+
+
+def read_day(name: str, said: str) -> date:
+    """The day that a text names. Raises `InputError`."""
     try:
-        return date.fromisoformat(said) if said else otherwise
-    except ValueError as error:
-        raise _refusal(name, repr(said[:40]), "a day like 2026-03-01") from error
+        found = date.fromisoformat(said) if _DAY.fullmatch(said) else None
+    except ValueError:
+        found = None
+    if found is None or not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise _refusal(name, repr(said[:40]), f"a day like 2026-03-01, of the years {FIRST_YEAR} to {LAST_YEAR}")
+    return found
 
 
 def month(query: Query, name: str, otherwise: date) -> date:
@@ -48,8 +59,8 @@ def month(query: Query, name: str, otherwise: date) -> date:
 
 
 def midnight(of: date) -> datetime:
-    """Its first moment, in UTC."""
-    return datetime.combine(of, time(), UTC)
+    """First moment in UTC of a day, or of the UTC day in which a time lies."""
+    return datetime.combine(of.astimezone(UTC) if isinstance(of, datetime) else of, time(), UTC)
 
 
 def next_month(first: date) -> date:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from gridnet.app.dashboard import asked, certificate, reports
 from gridnet.app.dashboard.certificate import AUDITING
-from gridnet.app.dashboard.downloads import ZIP, Attachment, Download, exported
+from gridnet.app.dashboard.downloads import ZIP, Attachment, Download
 from gridnet.app.dashboard.looking import Deed, Feed, Looking, Page
 from gridnet.app.service.certificate_search import Sought, sought
 from gridnet.app.service.errors import NotFound
+from gridnet.app.service.exporting import exported
 from gridnet.app.service.ledger_view import LedgerView
 from gridnet_contracts.ledger.actions.base import instant
 from gridnet_contracts.ledger.rules.certificates import STATUSES

@@ -11,7 +11,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from gridnet.app.dashboard import asked
-from gridnet.app.dashboard.downloads import ZIP, Attachment, Download, packed
+from gridnet.app.dashboard.downloads import ZIP, Attachment, Download, zipped
 from gridnet.app.dashboard.looking import Feed, Looking, Page
 from gridnet.app.service.errors import Forbidden, NotFound
 from gridnet.app.service.ledger_view import LedgerView
@@ -73,7 +73,7 @@ def proofs(looking: Looking, name: str) -> Attachment:
     files = {"README.txt": _READ_ME.encode(), "checkpoint": view.checkpoint().encode()}
     files |= {f"entry-{entry}.tlog-proof": view.proof(entry) for entry in told.proven}
     file = "".join(each if each.isalnum() or each in "-." else "_" for each in name)
-    return Attachment(f"{file}.zip", ZIP, [packed(files)])
+    return Attachment(f"{file}.zip", ZIP, [zipped(files)])
 
 
 def _story(looking: Looking, name: str) -> Story:

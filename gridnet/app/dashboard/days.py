@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 
+from gridnet.app.dashboard.asked import midnight, read_day
 from gridnet.app.dashboard.looking import Looking
 from gridnet.app.service.frames import Frame
 from gridnet.errors import Fault, InputError
 
 QUARTER = timedelta(minutes=15)
 QUARTERS = 96
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _AT = re.compile(r"([01]\d|2[0-3]):(00|15|30|45)")
 
 
@@ -54,22 +54,9 @@ def day_of(looking: Looking, text: str | None) -> Day:
     """The day named `2026-03-01`; that of the newest frame, or today, where nothing is said. Raises `InputError`."""
     frames = looking.service.frames
     now = looking.service.clock()
-    last = _midnight(frames.newest() or now)
-    first = _midnight(frames.first() or now)
-    return Day(last if not text else parsed(text), min(first, last), last)
-
-
-def parsed(text: str) -> datetime:
-    """The start of the day. Raises `InputError`."""
-    try:
-        if not _DAY.fullmatch(text):
-            raise ValueError(text)
-        found = date.fromisoformat(text)
-        if not 1970 < found.year < 9000:
-            raise ValueError(text)
-    except ValueError as error:
-        raise InputError("there is no such day:", [Fault("day", repr(text[:40]), "a date, like 2026-03-01")]) from error
-    return datetime(found.year, found.month, found.day, tzinfo=UTC)
+    last = midnight(frames.newest() or now)
+    first = midnight(frames.first() or now)
+    return Day(midnight(read_day("day", text)) if text else last, min(first, last), last)
 
 
 def frame_at(looking: Looking, day: Day, at: str | None) -> Frame | None:
@@ -94,7 +81,3 @@ def _time(day: Day, at: str) -> datetime:
     if said is None:
         raise InputError("there is no such quarter-hour:", [Fault("at", repr(at[:40]), "a time, like 14:15")])
     return day.start + timedelta(hours=int(said[1]), minutes=int(said[2]))
-
-
-def _midnight(time: datetime) -> datetime:
-    return time.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

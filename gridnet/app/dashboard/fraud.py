@@ -3,7 +3,6 @@ how often a doubt was a false alarm. It reads alone: decisions are made with `gr
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from gridnet.app.service.errors import NotFound
 from gridnet.app.service.ledger_view import LedgerView
 from gridnet.app.service.verdicts import Docket, Wanted, docket, findings, records, weighed
 from gridnet.errors import Fault, InputError
+from gridnet.verification.findings import stated_confidence
 from gridnet.verification.review import Doubt
 from gridnet.verification.settings import Settings
 from gridnet.verification.verdict import Level
@@ -24,7 +24,6 @@ from gridnet_contracts.ledger.rows import Judgement
 OUTCOMES = ("pass", "hold", "reject")
 _MOST = 200
 _MOST_FINDINGS = 10
-_CONFIDENCE = re.compile(r"confidence ([0-9]{1,3}) %")
 _LOOKS = {
     Level.SIGNED: "signature, order and clock of a message",
     Level.POSSIBLE: "what a device could have done",
@@ -94,9 +93,9 @@ def _alarms(court: Docket) -> list[tuple[str, int, int, float, float]]:
 
 def _suspect(doubt: Doubt, evidence: list[Judgement]) -> Suspect:
     words = "no number: see what its level can say"
-    stated = _CONFIDENCE.search(doubt.finding)
+    stated = stated_confidence(doubt.finding)
     if doubt.level is Level.LOCATED and stated is not None:
-        words = f"{stated[1]} % that its meter explains the imbalance"
+        words = f"{stated} % that its meter explains the imbalance"
     elif doubt.level is Level.PROBED:
         words = "the share of its probe that reached the neighbours, in the finding"
     elif doubt.level is Level.BALANCED:

@@ -8,7 +8,6 @@ forgets what is older than its windows.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,18 +19,18 @@ from sqlalchemy import func, select
 from gridnet.app.run import DAY_CLOSES
 from gridnet.app.service.ledger_view import LedgerView
 from gridnet.clock import STEPS_PER_DAY
+from gridnet.metering.points import HEAD
+from gridnet.verification.findings import stated_confidence
 from gridnet.verification.reputation import Reputation, after_day
 from gridnet.verification.verdict import Level, Outcome, Verdict
 from gridnet_contracts.ledger.actions.base import HOUR, QUARTER, instant, moment
 from gridnet_contracts.ledger.rows import Judgement, Verification
 from gridnet_contracts.ledger.schema import table_of
 
-HEAD = "head"
 FEWEST_QUARTERS = STEPS_PER_DAY // 4
 """Of a day, verified: of fewer no balance is drawn up."""
 _CLOSING = timedelta(hours=DAY_CLOSES[0], minutes=DAY_CLOSES[1]) - 2 * QUARTER
 """After midnight begins the quarter-hour with which a day before is closed: it arrives in the next and is judged at its end."""
-_CONFIDENCE = re.compile(r"confidence ([0-9]{1,3}) %")
 _UNDECIDED = "too few intervals to decide"
 _PPM_OF_PERCENT = 10_000
 
@@ -89,9 +88,9 @@ def weighed(homes: Iterable[str], days: Iterable[date], rows: Iterable[Judgement
 
 def _verdict(row: Judgement) -> Verdict:
     """The verdict of a record. Of its evidence the record has a hash; what weighs stands in its words too."""
-    confidence = _CONFIDENCE.search(row.finding)
+    confidence = stated_confidence(row.finding)
     evidence: dict[str, int | str] = {"decided": int(_UNDECIDED not in row.finding)}
     if confidence is not None:
-        evidence["confidence_ppm"] = int(confidence[1]) * _PPM_OF_PERCENT
+        evidence["confidence_ppm"] = confidence * _PPM_OF_PERCENT
     meter = row.device.rpartition(":")[2]
     return Verdict(meter, moment(row.start), Level(row.level), cast(Outcome, row.outcome), row.finding, evidence)

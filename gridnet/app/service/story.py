@@ -15,12 +15,15 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from gridnet.app.pipeline import RELEASE_AFTER
+from gridnet.app.service import marks
 from gridnet.app.service.errors import NotFound
 from gridnet.app.service.ledger_view import LedgerView
-from gridnet.app.service.schema import messages
+from gridnet.app.service.names import MAIN, qualified
+from gridnet.app.service.readings import of_meter
 from gridnet.app.service.store import seconds
 from gridnet.app.service.telemetry import QUARTER_S
 from gridnet.metering.cose import parse_sign1
+from gridnet.metering.points import HEAD
 from gridnet.metering.reading import Reading
 from gridnet_contracts.chain.export import WORDS
 from gridnet_contracts.ledger.actions.base import HOUR, QUARTER, instant, moment
@@ -29,7 +32,6 @@ from gridnet_contracts.ledger.schema import entries, table_of
 from gridnet_contracts.ledger.state import R
 from gridnet_contracts.ledger.store import StoredRows, log_size, streamed
 
-HEAD = "head"
 KINDS = (
     *("issue", "release", "withdraw", "transfer", "split", "cancel", "claim", "lock", "unlock", "reserve", "unreserve", "expire"),
     *("charge", "discharge"),
@@ -150,7 +152,7 @@ def _told(connection: Connection, certificate: Certificate, issuance: Issuance, 
         certificate=certificate,
         issuance=issuance,
         device=device,
-        readings=tuple(_readings(connection, meter, issuance)),
+        readings=tuple(_readings(connection, qualified(_feeder(connection, community), meter), issuance)),
         verifications=tuple(_at(connection, Verification, "community", [community], issuance.start)),
         judgements=tuple(_judgements(connection, [issuance.device, f"{community}:{HEAD}"], issuance.start)),
         settlements=moves,
@@ -159,6 +161,11 @@ def _told(connection: Connection, certificate: Certificate, issuance: Issuance, 
         size=log_size(connection),
     )
     return found if found.complete else replace(found, entries=tuple(_searched(connection, lineage, issuance)))
+
+
+def _feeder(connection: Connection, community: str) -> str:
+    """The feeder whose community it is: further ones give theirs their name."""
+    return community if marks.marked(connection, marks.of(community, marks.FIRST)) is not None else MAIN
 
 
 def _next(start: str) -> str:
@@ -256,9 +263,7 @@ def _judgements(connection: Connection, devices: Sequence[str], start: str) -> l
 
 def _readings(connection: Connection, meter: str, issuance: Issuance) -> Iterator[Kept]:
     quarter = seconds(moment(issuance.start)) // QUARTER_S
-    query = select(messages.c.raw).where(messages.c.meter == meter)
-    query = query.where(messages.c.quarter >= quarter, messages.c.quarter <= quarter + RELEASE_AFTER)
-    for raw in connection.execute(query.order_by(messages.c.sequence, messages.c.digest)).scalars():
+    for raw in of_meter(connection, meter, quarter, quarter + RELEASE_AFTER):
         reading = Reading.decode(parse_sign1(raw).payload)
         if reading.start == moment(issuance.start):
             digest = sha256(reading.encode()).hexdigest()

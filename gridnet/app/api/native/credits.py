@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import zipfile
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -17,11 +12,11 @@ from gridnet.app.api.identity import Serving
 from gridnet.app.api.problems import RESPONSES
 from gridnet.app.api.schemas import BalanceOut, CertificateOut, CertificatesOut, CreditsOut
 from gridnet.app.service.errors import Forbidden, NotFound
+from gridnet.app.service.exporting import exported as zipped_export
 from gridnet.app.service.ledger_view import LedgerView
 from gridnet.app.service.model import Principal
 
 router = APIRouter(prefix="/api/v1", tags=["credits"], responses=RESPONSES, route_class=AnsweringRoute)
-_CHUNK = 65_536
 _ZIP: dict[int | str, dict[str, Any]] = {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
 
 
@@ -79,28 +74,8 @@ def exported(by: Asking, service: Serving) -> StreamingResponse:
     """A zip of the folder that `gridnet ledger export` writes."""
     if not _sees_all(by):
         raise Forbidden("the export is for auditors and operators")
-    with ExitStack() as made:
-        folder = Path(made.enter_context(tempfile.TemporaryDirectory(prefix="gridnet-export-")))
-        archive = _zipped(LedgerView(service.store), folder)
-        kept = made.pop_all()
-
-    def chunks() -> Iterator[bytes]:
-        with kept, archive.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
-
     headers = {"content-disposition": 'attachment; filename="gridnet-export.zip"'}
-    return StreamingResponse(chunks(), media_type="application/zip", headers=headers)
-
-
-def _zipped(view: LedgerView, folder: Path) -> Path:
-    view.export(folder / "export")
-    archive = folder / "export.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
-        for path in sorted((folder / "export").rglob("*")):
-            if path.is_file():
-                packed.write(path, path.relative_to(folder / "export"))
-    return archive
+    return StreamingResponse(zipped_export(LedgerView(service.store)), media_type="application/zip", headers=headers)
 
 
 def _sees_all(by: Principal) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from gridnet.app.cli import main
-from gridnet.app.dashboard.downloads import packed
+from gridnet.app.dashboard.downloads import zipped
 from gridnet.app.dashboard.rendering import NOTHING
 from gridnet.app.service.model import Principal
 from gridnet.app.service.story import story
@@ -220,4 +220,4 @@ def test_the_reports_say_what_the_ledger_adds_up_to(visitor: Visits) -> None:
 
 
 def test_the_same_files_make_the_same_archive() -> None:
-    assert packed({"a": b"1", "b": b"2"}) == packed({"a": b"1", "b": b"2"}) != packed({"a": b"1", "b": b"3"})
+    assert zipped({"a": b"1", "b": b"2"}) == zipped({"a": b"1", "b": b"2"}) != zipped({"a": b"1", "b": b"3"})

@@ -119,7 +119,7 @@ def test_a_connection_shared_with_anothers_device_is_nobodys(own_visits: Visits,
 def test_a_day_that_is_none_is_refused_in_words(visits: Visits, path: str, day: str) -> None:
     answer = visits.get("boss", f"{path}?day={day}")
     assert answer.status_code == 422
-    assert "a date, like 2026-03-01" in answer.text
+    assert "a day like 2026-03-01" in answer.text
     assert visits.get("boss", f"/feeds{path}/{day}").status_code == 422
 
 
