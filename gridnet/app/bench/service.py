@@ -9,28 +9,21 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 
 from gridnet.app.bench.figures import Figure, figure_table
+from gridnet.app.bench.served import Start, apart, cpu_s, operator_token, served
 from gridnet.app.bench.service_load import Ask, Load, Paced, asked, paced
 from gridnet.app.outputs import STANDARD_OUTPUT, file_faults, write_json
 from gridnet.app.service.authority import CA, Authority
-from gridnet.app.service.config import PREFIX, Config
+from gridnet.app.service.config import Config
 from gridnet.app.service.model import Device, Principal
 from gridnet.app.service.service import Service
 from gridnet.errors import InputError, ModelError
@@ -39,7 +32,6 @@ from gridnet.metering.keys import DeviceKey
 from gridnet.metering.reading import FIRST, Reading
 from gridnet_contracts.ledger.database import Database
 
-R = TypeVar("R")
 PORT = 18_943
 CONNECTIONS = 8
 REQUESTS = 400
@@ -49,8 +41,6 @@ PER_INVERTER_S = 300.0 / 8.0
 """Each inverter asks 8 times in 5 minutes."""
 PACED_S = 60.0
 DEVICES = 10_000
-_READY_S = 180.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def bench_service(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
@@ -67,7 +57,7 @@ def bench_service(arguments: argparse.Namespace, say: Callable[[str], None]) -> 
 
 def _figures(folder: Path, say: Callable[[str], None]) -> list[Figure]:
     say("starting the service")
-    with _served(folder) as pid:
+    with served(Start(folder, PORT)) as pid:
         clients = _Clients(folder, pid)
         say("CPU time per request")
         floor = clients.cpu_ms(Ask("GET", "/healthz"))
@@ -90,13 +80,11 @@ class _Clients:
 
     def __init__(self, folder: Path, pid: int) -> None:
         self._pid = pid
-        secret = (folder / "operator.secret").read_text()
         authority = Authority(folder / "tls")
         issued = authority.issue(folder / "client", "inverter")
         self._key = DeviceKey.simulated(0, "bench")
         with httpx.Client(base_url=f"https://localhost:{PORT}", verify=str(authority.path(CA))) as client:
-            form = {"grant_type": "client_credentials", "client_id": "operator", "client_secret": secret}
-            token = client.post("/oauth/token", data=form).raise_for_status().json()["access_token"]
+            token = operator_token(Start(folder, PORT), client)
             bearer = {"authorization": f"Bearer {token}", "content-type": "application/json"}
             body = {"id": "bench", "discharge_kw": 5, "charge_kw": 5, "lfdi": issued.lfdi, "owner": f"lfdi:{issued.lfdi}"}
             body |= {"meter": "bat-00", "meter_key": self._key.public_key.encode()}
@@ -117,9 +105,9 @@ class _Clients:
         """CPU time of the server per request: the median of some batches after one that does not count."""
         costs = []
         for batch in range(BATCHES + 1):
-            began = _cpu_s(self._pid)
-            statuses = _apart(asked, self._load, ask, REQUESTS)
-            spent_s = _cpu_s(self._pid) - began
+            began = cpu_s(self._pid)
+            statuses = apart(asked, self._load, ask, REQUESTS)
+            spent_s = cpu_s(self._pid) - began
             wrong = sorted({status for status in statuses if not 200 <= status < 300})
             if wrong:
                 raise ModelError(f"{ask.method} {ask.path} was answered with {wrong}")
@@ -132,7 +120,7 @@ class _Clients:
     def paced(self) -> list[Figure]:
         """Latency under the load of many inverters, each asking now and then."""
         plan = Paced(INVERTERS / PER_INVERTER_S, PACED_S, (self.setpoint, Ask("GET", "/sep2/edev/bench/derp/dispatch/derc?l=10")))
-        took_ms, errors = _apart(paced, self._load, plan)
+        took_ms, errors = apart(paced, self._load, plan)
         ordered = sorted(took_ms)
         at = {share: ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.99)}
         name = f"{INVERTERS} inverters, {len(ordered)} requests"
@@ -171,51 +159,3 @@ def _register(folder: Path) -> None:
     for number in range(DEVICES):
         devices.add(operator, replace(template, id=f"many-{number:05d}"))
     database.close()
-
-
-@contextmanager
-def _served(folder: Path) -> Iterator[int]:
-    """A server of its own; gives its pid, and ends it by that."""
-    command = [sys.executable, "-m", "gridnet.app.cli", "serve", "--folder", str(folder), "--port", str(PORT)]
-    unlimited = {f"{PREFIX}REQUESTS_PER_MINUTE": "100000000"}
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen([*command, "--log-level", "warning"], stdout=log, stderr=log, env={**os.environ, **unlimited})
-    try:
-        _wait_until_ready(folder, server)
-        yield server.pid
-    finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(timeout=30.0)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-
-
-def _wait_until_ready(folder: Path, server: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + _READY_S
-    while time.monotonic() < end and server.poll() is None:
-        time.sleep(1.0)
-        authority = folder / "tls" / CA
-        if not authority.exists():
-            continue
-        try:
-            ready = httpx.get(f"https://localhost:{PORT}/readyz", verify=str(authority)).json()
-        except httpx.HTTPError:
-            continue
-        if ready["detail"].get("decided"):
-            return
-    said = (folder / "server.log").read_text()[-500:]
-    raise ModelError(f"the service did not begin to decide within {_READY_S:g} s: {said}")
-
-
-def _apart(work: Callable[..., R], *arguments: object) -> R:
-    """What `work` gives in a process of its own."""
-    with get_context("spawn").Pool(1) as pool:
-        return pool.apply(work, arguments)
-
-
-def _cpu_s(pid: int) -> float:
-    """User and system time of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS

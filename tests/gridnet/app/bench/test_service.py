@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gridnet.app.bench.service import _cpu_s
+from gridnet.app.bench.served import cpu_s
 from gridnet.app.bench.service_load import Ask, Load, Paced, asked, paced
 from tests.gridnet.app.serving import Server, make_server
 
@@ -53,8 +53,8 @@ def test_a_server_that_is_not_there_is_an_error_and_no_exception(load: Load, tmp
 
 
 def test_cpu_time_is_that_of_the_process(server: Server) -> None:
-    before = _cpu_s(os.getpid())
+    before = cpu_s(os.getpid())
     until = time.process_time() + 0.2
     while time.process_time() < until:
         pass
-    assert 0.15 <= _cpu_s(os.getpid()) - before <= 0.6
+    assert 0.15 <= cpu_s(os.getpid()) - before <= 0.6
