@@ -25,7 +25,7 @@ from tests.docs.blocks import ROOT, Block, Command, Faulty, commands_of
 LINE_S = 1800.0
 """A command that takes longer than this has hung."""
 READY_S = 180.0
-READY = {"gridnet serve": "Uvicorn running", "gridnet device": " kW "}
+READY = {"gridnet serve": "Uvicorn running", "gridnet device": "registered with"}
 """Commands that go on until they are stopped, and what they say once they are there."""
 NOT_AGAIN = frozenset({"test", "conformance"})
 """Targets that would run these tests inside themselves: of these the plan alone is looked at (`make -n`)."""

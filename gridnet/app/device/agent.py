@@ -103,6 +103,7 @@ class Agent:
                 )
             )
         self._registered = True
+        self._say(f"registered with the service as {self._device}")
 
     def _acknowledge(self) -> None:
         while self._due:
