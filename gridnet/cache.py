@@ -4,6 +4,9 @@ A record is a dataclass or NamedTuple of arrays, plain values and further record
 written beside its place and moved there in one step, so a reader sees all or nothing, and two writers of one key write the
 same content. An entry begins with the SHA-256 of what follows: a damaged one reads as absent and is written anew. Nothing in
 an entry is ever executed.
+
+Behind the SHA-256 an entry is a numpy `.npz` archive whose arrays lie at whole cache lines, so that a reader need not hold them:
+large ones are mapped from the file, which all processes share, and what is written to them stays with the process that writes.
 """
 
 from __future__ import annotations
@@ -12,9 +15,12 @@ import dataclasses
 import hashlib
 import io
 import json
+import mmap
 import os
+import struct
 import tempfile
 import typing
+import zipfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,25 +31,43 @@ from gridnet.resources import cache_dir
 
 _FACTS = "facts"
 _DIGEST_BYTES = 32
+_LINE_BYTES = 64
+_MAPPED_BYTES = 65_536
+"""Smaller arrays are read: a mapping has whole pages."""
+_HEADER_BYTES = 4096
+"""More than an array's description has before its values."""
+_LOCAL_BYTES = 30
+"""Of a zip member's header, before its name and its extra field (APPNOTE 4.3.7)."""
+_PADDING = 0xD935
+"""Kind of an extra field that pads, as Android's zipalign numbers it."""
 _Record = typing.TypeVar("_Record")
 
 
 def fetch(key: str, kind: type[_Record]) -> _Record | None:
     """The record of type `kind` under `key`, or None where there is none or it is damaged."""
     try:
-        content = _path(key).read_bytes()
-    except OSError:
-        return None
-    digest, packed = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    if hashlib.sha256(packed).digest() != digest:
-        return None
-    try:
-        with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
-            values: dict[str, Any] = {name: stored[name] for name in stored.files}
+        with _path(key).open("rb") as stream:
+            digest, packed = stream.read(_DIGEST_BYTES), stream.read()
+            if hashlib.sha256(packed).digest() != digest:
+                return None
+            values = _arrays(stream, packed)
         values |= json.loads(bytes(values.pop(_FACTS)))
         return typing.cast(_Record, _restored(kind, "", values))
+    except OSError:
+        return None
     except (KeyError, TypeError, ValueError):  # an entry of another record's shape
         return None
+
+
+def let_go(record: object) -> None:
+    """Frees the memory behind the record's mapped arrays: their next reader has the pages from the file again. What was written to
+    such an array since it was fetched is undone."""
+    for value in _flat(record, "").values():
+        base = value
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, mmap.mmap):
+            base.madvise(mmap.MADV_DONTNEED)
 
 
 def store(key: str, record: object) -> None:
@@ -55,7 +79,7 @@ def store(key: str, record: object) -> None:
     facts = {name: value for name, value in values.items() if name not in arrays}
     arrays[_FACTS] = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
     packed = io.BytesIO()
-    np.savez(packed, allow_pickle=False, **arrays)
+    _pack(packed, arrays)
     handle, beside = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -64,6 +88,37 @@ def store(key: str, record: object) -> None:
         os.replace(beside, path)
     finally:
         Path(beside).unlink(missing_ok=True)
+
+
+def _pack(packed: io.BytesIO, arrays: dict[str, np.ndarray]) -> None:
+    """An archive as `np.savez` writes it, each array's values at a whole cache line of the entry."""
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, array in arrays.items():
+            stored = io.BytesIO()
+            np.lib.format.write_array(stored, np.asarray(array), allow_pickle=False)
+            member = zipfile.ZipInfo(f"{name}.npy")
+            short = -(_DIGEST_BYTES + packed.tell() + _LOCAL_BYTES + len(member.filename.encode()) + 4) % _LINE_BYTES
+            member.extra = struct.pack(f"<HH{short}x", _PADDING, short)
+            archive.writestr(member, stored.getbuffer())
+
+
+def _arrays(stream: io.BufferedReader, packed: bytes) -> dict[str, Any]:
+    """The arrays of an entry. Raises `ValueError` where they are none."""
+    # Written to, a page becomes the process's own. A read-only mapping would have numba compile every kernel once more.
+    pages = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        return {member.filename.removesuffix(".npy"): _array(pages, member) for member in archive.infolist()}
+
+
+def _array(pages: mmap.mmap, member: zipfile.ZipInfo) -> np.ndarray:
+    """An array of a member that is stored as it is: where it lies, or copied where it is small or lies askew."""
+    at = _DIGEST_BYTES + member.header_offset
+    at += _LOCAL_BYTES + sum(struct.unpack_from("<HH", pages, at + _LOCAL_BYTES - 4))
+    header = io.BytesIO(pages[at : at + min(member.file_size, _HEADER_BYTES)])
+    np.lib.format.read_magic(header)
+    shape, by_columns, kind = np.lib.format.read_array_header_1_0(header)
+    array = np.ndarray(shape, kind, pages, at + header.tell(), order="F" if by_columns else "C")
+    return array if array.nbytes >= _MAPPED_BYTES and array.flags.aligned else array.copy(order="K")
 
 
 def _path(key: str) -> Path:

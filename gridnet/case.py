@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from gridnet.resources import data_dir
 from gridnet.scenario import Scenario, load_scenario
 from gridnet.series.compose import Series, build_series, market_faults
 from gridnet.simulate import Params, State
+from gridnet.tariff import Prices, make_prices
 
 
 class _Compiled(NamedTuple):
@@ -43,6 +44,23 @@ class Case:
     power_flow: PowerFlow
     params: Params
 
+    @classmethod
+    def of(cls, scenario: Scenario, feeder: Feeder, series: Series) -> Case:
+        """The case of a feeder's arrays and series: its power flow compiled, its fleet made by the scenario's settings."""
+        battery, power_flow = feeder.battery, compile_power_flow(feeder.model)
+        params = Params(
+            network=power_flow.network,
+            fleet=make_fleet(scenario, battery.p_kw, battery.e_kwh, feeder.pv.p_rated_kw, series.clock.dt_h),
+            device_bus=np.concatenate([feeder.battery_bus, feeder.pv_bus]),
+            load_bus=feeder.load_bus,
+            load_p_kw=series.load_p_kw,
+            load_q_kvar=series.load_q_kvar,
+            pv_p_kw=series.pv_p_kw,
+            buses=power_flow.buses,
+            lines=power_flow.lines,
+        )
+        return cls(scenario, feeder, series, power_flow, params)
+
     @property
     def clock(self) -> Clock:
         """The clock that the series run on."""
@@ -52,6 +70,16 @@ class Case:
     def fleet(self) -> Fleet:
         """The controllable devices."""
         return self.params.fleet
+
+    @cached_property
+    def prices(self) -> Prices:
+        """What energy costs at each step: one account for all who ask."""
+        return make_prices(self.scenario, self.series)
+
+    def rest(self) -> None:
+        """Frees the memory of a series that lies in the cache; who reads on has it back page by page. For one who keeps a case for
+        long and looks at a few steps at a time."""
+        cache.let_go(self.series)
 
     def start(self, step: int, batch: int = 1) -> State:
         """The state at `step` with every battery at the scenario's starting charge."""
@@ -73,9 +101,7 @@ def _load(scenario: Scenario) -> Case:
         # A cache that can't be written costs time at the next start, nothing else.
         with contextlib.suppress(OSError):
             cache.store(key, compiled)
-    feeder, series = compiled
-    power_flow = compile_power_flow(feeder.model)
-    return Case(scenario, feeder, series, power_flow, _params(scenario, feeder, series, power_flow))
+    return Case.of(scenario, *compiled)
 
 
 def _compile(scenario: Scenario) -> _Compiled:
@@ -90,22 +116,6 @@ def _compile(scenario: Scenario) -> _Compiled:
             raise
         raise InputError(str(error).splitlines()[0], [*error.faults, *faults]) from error
     return _Compiled(feeder, build_series(scenario, feeder.load, feeder.pv))
-
-
-def _params(scenario: Scenario, feeder: Feeder, series: Series, power_flow: PowerFlow) -> Params:
-    battery, dt_h = feeder.battery, series.clock.dt_h
-    fleet = make_fleet(scenario, battery.p_kw, battery.e_kwh, feeder.pv.p_rated_kw, dt_h)
-    return Params(
-        network=power_flow.network,
-        fleet=fleet,
-        device_bus=np.concatenate([feeder.battery_bus, feeder.pv_bus]),
-        load_bus=feeder.load_bus,
-        load_p_kw=series.load_p_kw,
-        load_q_kvar=series.load_q_kvar,
-        pv_p_kw=series.pv_p_kw,
-        buses=power_flow.buses,
-        lines=power_flow.lines,
-    )
 
 
 def _key(scenario: Scenario) -> str:

@@ -16,9 +16,10 @@ from gridnet.kernels import kernel
 from gridnet.limits import NetworkLimits, make_limits
 from gridnet.losses import Losses, compile_losses
 from gridnet.simulate import Params, advance
-from gridnet.tariff import Prices, make_prices
+from gridnet.tariff import Prices
 from gridnet_envs.actions import BELIEFS, KNOTS, add_reactive, answer_setpoints, answer_value, believe
 from gridnet_envs.features import series_features
+from gridnet_envs.kept import kept, unfilled
 from gridnet_envs.options import Options
 from gridnet_envs.outlook import AS_FORECAST, BY_PRICE, BY_SUN, SEGMENTS, VIEWS, Outlook, look_ahead, make_outlook
 from gridnet_envs.reward import TERMS, Penalties, reward_terms
@@ -30,6 +31,8 @@ Float32s = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+SEAT_STEPS = STEPS_PER_WEEK
+"""For how many steps on a seat knows what it will look at."""
 _SPOT_MEAN = offset(SERIES_SLOTS, "spot_mean")
 _OUTLOOK_EUR_PER_KWH, _SUN_EUR_PER_KWH, _PRICE_EUR_PER_KWH = (slot.scale / 1e3 for slot in VALUE_SLOTS)
 _SPOT_MEAN_EUR_PER_KWH = SERIES_SLOTS[[slot.name for slot in SERIES_SLOTS].index("spot_mean")].scale / 1e3
@@ -70,25 +73,29 @@ class Core:
     | `terms` | (batch, 6) EUR | see `gridnet_envs.reward.TERMS` |
     | `asked`, `done` | (batch, 2, devices) | setpoints as asked by the action and as done |
     | `flow` | (batch, buses + branches + 4) | solved power flow, as in `gridnet.simulate.Transition` |
+
+    Who will look at `steps` alone has what is known at those alone in memory.
     """
 
-    def __init__(self, case: Case, options: Options, batch: int) -> None:
+    def __init__(self, case: Case, options: Options, batch: int, steps: slice = slice(None)) -> None:
         self.case, self.options, self.batch = case, options, batch
         self.slots: tuple[Slot, ...] = layout(case, options.action == "setpoints")
         self.actions = action_width(case, options)
-        prices = make_prices(case.scenario, case.series)
+        prices = case.prices
         by_value = options.action == "value"
         losses = compile_losses(case.power_flow, case.feeder, case.params.device_bus)
+        outlook = make_outlook(case, prices, losses)
         self.world = World(
             params=case.params,
             limits=make_limits(case.scenario, case.feeder),
             prices=prices,
             penalties=options.penalties,
-            features=series_features(case, prices),
+            features=kept(series_features(case, prices), steps),
             losses=losses,
-            outlook=make_outlook(case, prices, losses),
-            values=np.full((case.clock.steps if by_value else 0, VIEWS, SEGMENTS), np.nan, dtype=np.float32),
+            outlook=outlook._replace(surplus_kw=kept(outlook.surplus_kw, steps), pv_kw=kept(outlook.pv_kw, steps)),
+            values=unfilled((case.clock.steps if by_value else 0, VIEWS, SEGMENTS)),
         )
+        self.world.values[steps] = np.nan
         self.switches = _Switches(by_value, options.curtailment, options.reactive, options.shield, not by_value)
         self._starts = episode_starts(case, options)
         self._idle_eur = idle_reward(self.world, options.shield) if options.against_idle else None
@@ -171,7 +178,8 @@ class Seat:
     """One feeder seen and steered through actions, outside an episode: what a trained policy needs to run anywhere."""
 
     def __init__(self, case: Case, options: Options) -> None:
-        self._core = Core(case, options, batch=1)
+        self._case, self._options = case, options
+        self._look_from(0)
 
     @property
     def slots(self) -> tuple[Slot, ...]:
@@ -185,6 +193,8 @@ class Seat:
 
     def observe(self, step: int, soc: Floats) -> Float32s:
         """The observation (width,) at `step` with batteries at `soc`; only feeder slots are meaningful."""
+        if step not in self._steps:
+            self._look_from(step)
         core = self._core
         core.step_index[0], core.soc[0] = step, soc
         _observe_rows(core.world, core.switches, core.step_index, core.soc, core.flow, core.observation)
@@ -205,6 +215,10 @@ class Seat:
         asked = np.empty((2, params.fleet.devices))
         answer(core.world, params, core.options.reactive, int(core.step_index[0]), step, soc, value_eur_per_kwh, asked)
         return asked
+
+    def _look_from(self, step: int) -> None:
+        self._steps = range(step, min(step + SEAT_STEPS, self._case.clock.steps))
+        self._core = Core(self._case, self._options, batch=1, steps=slice(self._steps.start, self._steps.stop))
 
 
 def idle_reward(world: World, shield: bool) -> Floats:

@@ -13,13 +13,14 @@ learned; it is where learning starts from.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.case import Case
-from gridnet.clock import STEPS_PER_DAY
+from gridnet.clock import STEPS_PER_DAY, Clock
 from gridnet.forecast.forecaster import make_forecaster
 from gridnet.forecast.published import known_prices
 from gridnet.kernels import kernel
@@ -82,16 +83,21 @@ class Outlook(NamedTuple):
 def make_outlook(case: Case, prices: Prices, losses: Losses) -> Outlook:
     """Of a case, whatever its forecast method."""
     clock = case.clock
-    minute = clock.start.minute // 15
     forecaster = make_forecaster(case)
     pv_kw = forecaster.pv.hourly(HOURS + 1)
     return Outlook(
         surplus_kw=forecaster.load.hourly(HOURS + 1) + pv_kw,
         pv_kw=pv_kw,
         steps_known=known_prices(case.series.price_eur_per_mwh, clock, 1).steps_known,
-        quarter=(minute + np.arange(clock.steps)) % _PER_HOUR,
+        quarter=_quarters(clock),
         battery=one_battery(case, prices, losses),
     )
+
+
+@lru_cache(maxsize=8)
+def _quarters(clock: Clock) -> Ints:
+    """One array for all feeders of a clock: not to be written to."""
+    return (clock.start.minute // 15 + np.arange(clock.steps)) % _PER_HOUR
 
 
 def one_battery(case: Case, prices: Prices, losses: Losses) -> OneBattery:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from gridnet.app.chain_options import add_chain
@@ -78,6 +79,9 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
     )
     instead.add_argument("--fleet", metavar="N", type=int, help="judge policies over N feeders, seeded variants, instead")
     instead.add_argument("--engines", action="store_true", help="measure what more workers and Ray gain and cost, instead")
+    instead.add_argument("--capacity", action="store_true", help="measure what the service carries on PostgreSQL, instead")
+    bench.add_argument("--db", metavar="URL", help="of a PostgreSQL where --capacity may make and drop databases")
+    bench.add_argument("--seconds", type=float, default=300.0, help="for how long --capacity reports readings (300)")
     bench.add_argument(
         "--entries", type=int, default=1_000_000, help="certificates of the ledger that --ledger measures (1,000,000)"
     )
@@ -190,39 +194,18 @@ def _scenario(arguments: argparse.Namespace) -> None:
     print(describe(load_case(arguments.scenario)))
 
 
+_INSTEAD = ("fleet", "engines", "speed", "ledger", "fraud", "service", "capacity", "forecasts")
+"""What `gridnet bench` measures in place of policies: options, each with a module of `gridnet.app.bench` named after it."""
+
+
 def _bench(arguments: argparse.Namespace) -> None:
     if arguments.weeks is None:
         arguments.weeks = "held-out" if arguments.forecasts else "seasons"
     if arguments.scenario is None and arguments.fleet is None:
         arguments.scenario = "rural1"
-    if arguments.fleet is not None:
-        from gridnet.app.bench.fleet import bench_fleet
-
-        bench_fleet(arguments, _say)
-    elif arguments.engines:
-        from gridnet.app.bench.engines import bench_engines
-
-        bench_engines(arguments, _say)
-    elif arguments.speed:
-        from gridnet.app.bench.speed import bench_speed
-
-        bench_speed(arguments, _say)
-    elif arguments.ledger:
-        from gridnet.app.bench.ledger import bench_ledger
-
-        bench_ledger(arguments, _say)
-    elif arguments.fraud:
-        from gridnet.app.bench.fraud import bench_fraud
-
-        bench_fraud(arguments, _say)
-    elif arguments.service:
-        from gridnet.app.bench.service import bench_service
-
-        bench_service(arguments, _say)
-    elif arguments.forecasts:
-        from gridnet.app.bench.forecasts import bench_forecasts
-
-        bench_forecasts(arguments, _say)
+    measured = next((name for name in _INSTEAD if getattr(arguments, name) not in (None, False)), None)
+    if measured is not None:
+        getattr(import_module(f"gridnet.app.bench.{measured}"), f"bench_{measured}")(arguments, _say)
     elif arguments.forecast_errors is not None:
         from gridnet.app.bench.error_sweep import bench_errors
 

@@ -15,8 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from hashlib import sha256
+from typing import Protocol
 
 from gridnet.app.community import Community
+from gridnet.app.drawn import Drawn
 from gridnet.app.pricing import Pricing
 from gridnet.app.probing import Prober
 from gridnet.app.run import DAY_CLOSES, Run
@@ -32,12 +34,12 @@ from gridnet_contracts.ledger.actions.base import HOUR, QUARTER, instant
 from gridnet_contracts.ledger.actions.certificates import Claim
 from gridnet_contracts.ledger.actions.records import Consume, GridFactor, Impact, Verdict, Verify
 from gridnet_contracts.ledger.entry import Order
-from gridnet_contracts.ledger.ledger import Ledger
+from gridnet_contracts.ledger.ledger import Receipt
 from gridnet_contracts.settlement import booking as bookings
 from gridnet_contracts.settlement.booking import Booking, Quarter
 from gridnet_contracts.settlement.certificates import Production, Storage, Verified, issue_orders, release_orders
 from gridnet_contracts.settlement.emissions import Exchange, impact_orders
-from gridnet_contracts.settlement.energies import HomeEnergy, substitute
+from gridnet_contracts.settlement.energies import DAYS, HomeEnergy, substitute
 from gridnet_contracts.settlement.settlement import Settlement, settle
 
 RELEASE_AFTER = STEPS_PER_DAY + LONGEST_OUTAGE
@@ -63,10 +65,21 @@ class Tally:
     repeated: int = 0
 
 
+class Commits(Protocol):
+    """What enters orders: a ledger, or what joins the orders of several communities on their way to it."""
+
+    def commit(self, orders: Sequence[Order], time: datetime | None = None) -> list[Receipt]:
+        """As `Ledger.commit`."""
+        ...
+
+
 class Pipeline:
     """A community's quarter-hours, one after the other, from the readings that arrive to the ledger."""
 
-    def __init__(self, community: Community, ledger: Ledger, ladder: Ladder, pricing: Pricing, prober: Prober) -> None:
+    whole = False
+    """Whether readings are kept for good, for `record_savings` and rewards, and not until certificates are released."""
+
+    def __init__(self, community: Community, ledger: Commits, ladder: Ladder, pricing: Pricing, prober: Prober) -> None:
         self.community = community
         self.ledger = ledger
         self.ladder = ladder
@@ -75,10 +88,10 @@ class Pipeline:
         self.tally = Tally()
         self._clock = community.case.clock
         self._books = bookings.Community(community.name)
-        self._readings: dict[datetime, dict[str, Reading]] = defaultdict(dict)
+        self._readings: dict[datetime, dict[str, bytes]] = defaultdict(dict)
         self._bookings: dict[datetime, Booking] = {}
         self._issued: dict[datetime, dict[str, int]] = {}
-        self._drawn: dict[str, dict[datetime, int]] = defaultdict(dict)
+        self._drawn = Drawn([community.party(home) for home in community.of_kind("home")])
         self._doubts: set[tuple[str, datetime | date]] = set()
         self._beliefs = {home.name: Reputation() for home in community.of_kind("home")}
 
@@ -86,16 +99,21 @@ class Pipeline:
         """By party: what its home has earned of trust. A doubt of level 3 alone takes nothing of it."""
         return {self.community.party(home): self._beliefs[home.name].score_ppm for home in self.community.of_kind("home")}
 
-    def readings(self) -> dict[datetime, dict[str, Reading]]:
-        """Accepted readings by the start of their interval and the meter."""
-        return self._readings
+    def readings(self, since: datetime | None = None) -> dict[datetime, dict[str, Reading]]:
+        """Accepted readings, from `since` on, by the start of their interval and the meter."""
+        starts = [start for start in self._readings if since is None or start >= since]
+        return {start: {name: Reading.decode(each) for name, each in self._readings[start].items()} for start in starts}
+
+    def _reading(self, start: datetime, point: MeterPoint) -> Reading | None:
+        encoded = self._readings[start].get(point.name) if start in self._readings else None
+        return None if encoded is None else Reading.decode(encoded)
 
     def close(self, step: int, arrived: Sequence[Delivery]) -> None:
         """What is done when the quarter-hour `step` ends: one batch of orders, one database transaction."""
         measured, now = self._clock.time_of(step - 1), self._clock.time_of(step + 1)
         judged = self.ladder.judge(measured, [delivery.raw for delivery in arrived], now)
         for reading in judged.readings:
-            self._readings[reading.start][reading.device] = reading
+            self._readings[reading.start][reading.device] = reading.encode()
         for verdict in judged.verdicts:
             if verdict.outcome != "pass":
                 self._doubts.add((self._who(verdict), verdict.start))
@@ -105,12 +123,22 @@ class Pipeline:
         orders += self._released(self._clock.time_of(step - RELEASE_AFTER))
         self.enter(orders, now)
         self.tally.intervals += 1
+        self._forget(self._clock.time_of(step - RELEASE_AFTER))
+        self.community.case.rest()
 
     def enter(self, orders: Sequence[Order], now: datetime) -> None:
         """Commits orders, and counts which were there before."""
         receipts = self.ledger.commit(orders, now)
         self.tally.repeated += sum(receipt.repeated for receipt in receipts)
         self.tally.entries += sum(not receipt.repeated for receipt in receipts)
+
+    def _forget(self, released: datetime) -> None:
+        """Drops what nothing looks back at once the quarter-hour `released` is."""
+        if not self.whole:
+            for start in [start for start in self._readings if start <= released]:
+                del self._readings[start]
+        self._doubts = {(who, when) for who, when in self._doubts if _day(when) >= released.date()}
+        self._drawn.forget(released - timedelta(days=DAYS))
 
     def _closed_day(self, now: datetime) -> Sequence[JudgedVerdict]:
         """The balance and the probes of the day before, once what was late by an hour or two has come; then new probes."""
@@ -191,13 +219,13 @@ class Pipeline:
             yield from orders
 
     def _settlement(self, measured: datetime) -> Settlement:
-        known, energies = self._readings[measured], []
+        energies = []
         for home in self.community.of_kind("home"):
-            party, reading = self.community.party(home), known.get(home.name)
+            party, reading = self.community.party(home), self._reading(measured, home)
             if reading is None:
-                energies.append(substitute(party, measured, self._drawn[party], self.community.mean_drawn_wh[party]))
+                energies.append(substitute(party, measured, self._drawn.of(party), self.community.mean_drawn_wh[party]))
             else:
-                self._drawn[party][measured] = reading.drawn_wh
+                self._drawn.add(measured, party, reading.drawn_wh)
                 energies.append(HomeEnergy(party, reading.injected_wh, reading.drawn_wh))
         return settle(energies, self.pricing.at(self._step(measured)), self.pricing.rule)
 
@@ -205,16 +233,15 @@ class Pipeline:
         return round((start - self._clock.start) / timedelta(hours=self._clock.dt_h))
 
     def _productions(self, measured: datetime) -> list[Production]:
-        known = self._readings[measured]
         return [
             Production(
                 self.community.device(pv),
                 self.community.party(pv),
-                wh=min(known[pv.name].injected_wh, _capacity_wh(pv)),
-                evidence=_evidence(known[pv.name]),
+                wh=min(reading.injected_wh, _capacity_wh(pv)),
+                evidence=_evidence(reading),
             )
             for pv in self.community.of_kind("pv")
-            if pv.name in known
+            if (reading := self._reading(measured, pv)) is not None
         ]
 
     def _released(self, measured: datetime) -> list[Order]:
@@ -223,19 +250,18 @@ class Pipeline:
         booking = self._bookings.pop(measured, None)
         if booking is None:
             return []
-        known = self._readings[measured]
         orders = [*self._consumption(booking), self._grid_factor(booking.quarter)]
         clear = {point.name for point in self.community.points if not self._in_doubt(point, measured)}
         storages = [
             Storage(
                 self.community.device(point),
                 self.community.party(point),
-                charged_wh=min(known[point.name].drawn_wh, _capacity_wh(point)),
-                discharged_wh=min(known[point.name].injected_wh, _capacity_wh(point)),
-                evidence=_evidence(known[point.name]),
+                charged_wh=min(reading.drawn_wh, _capacity_wh(point)),
+                discharged_wh=min(reading.injected_wh, _capacity_wh(point)),
+                evidence=_evidence(reading),
             )
             for point in self.community.of_kind("battery")
-            if point.name in known and point.name in clear
+            if point.name in clear and (reading := self._reading(measured, point)) is not None
         ]
         sure = {self.community.device(point) for point in self.community.of_kind("pv") if point.name in clear}
         issued, productions = self._issued.pop(measured, {}), self._productions(measured)
@@ -285,7 +311,7 @@ class Pipeline:
         dt_h, exchanges, ends = self._clock.dt_h, [], now
         for row, step in enumerate(baseline.truth.step):
             start = self._clock.time_of(int(step))
-            head = self._readings.get(start, {}).get(self.community.head.name)
+            head = self._reading(start, self.community.head)
             if head is None and row >= len(baseline.truth.step) - RELEASE_AFTER:
                 ends = min(ends, start)
             if head is None:
@@ -306,6 +332,10 @@ class Pipeline:
 
 def _evidence(reading: Reading) -> str:
     return sha256(reading.encode()).hexdigest()
+
+
+def _day(when: datetime | date) -> date:
+    return when.date() if isinstance(when, datetime) else when
 
 
 def _capacity_wh(point: MeterPoint) -> int:

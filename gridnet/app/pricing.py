@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from gridnet.app.community import Community
 from gridnet.app.run import Run
 from gridnet.clock import STEPS_PER_DAY
-from gridnet.tariff import make_prices
 from gridnet_contracts.settlement.prices import Prices, Rule
 from gridnet_policies.lp.dlmp import prices_of
 from gridnet_policies.lp.rounds import make_plan
@@ -33,7 +32,7 @@ class Pricing:
     def __init__(self, community: Community, rule: Rule, start: int) -> None:
         self.rule = rule
         self._community = community
-        self._tariff = make_prices(community.case.scenario, community.case.series)
+        self._tariff = community.case.prices
         self._ahead = _DayAhead(community, start) if rule == "dlmp" else None
 
     def follow(self, run: Run) -> None:

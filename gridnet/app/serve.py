@@ -10,7 +10,6 @@ import secrets
 import signal
 import ssl
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,19 +19,16 @@ import uvicorn
 from gridnet.app.api.app import make_app
 from gridnet.app.api.identity import CertificateProtocol
 from gridnet.app.community import seal_in
-from gridnet.app.service import authority, marks
+from gridnet.app.service import authority
+from gridnet.app.service.assembled import assemble
 from gridnet.app.service.authority import Authority
 from gridnet.app.service.config import Config
 from gridnet.app.service.live import LiveFeeder
 from gridnet.app.service.loop import Loop
 from gridnet.app.service.model import Principal
 from gridnet.app.service.service import Service
-from gridnet.app.service.settling import Books, Settler
-from gridnet.case import load_case
 from gridnet.errors import Fault, InputError
 from gridnet_contracts.ledger.database import Database
-from gridnet_contracts.ledger.seal import Seal
-from gridnet_policies.registry import make_policies
 
 OPERATOR_ID = "operator"
 SECRET_FILE = "operator.secret"
@@ -58,21 +54,18 @@ def serve(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     config = Config.load(None if arguments.config is None else Path(arguments.config), policy=arguments.policy)
     _check(arguments)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    case = load_case(config.scenario)
-    live = LiveFeeder.at(case, datetime.now(UTC))
     url = arguments.db or f"sqlite:///{folder / 'service.db'}"
     certificates = Authority.at(Path(arguments.tls) if arguments.tls is not None else folder / "tls")
     database = Database(url)
-    seal = seal_in(folder / "seal", case.scenario.name)
-    service = Service.on(database, config, frozenset(point.name for point in live.points), safe_pv_share=live.safe_pv_share)
-    service = replace(service, worth=live.worth)
+    made = assemble(config, database, partial(seal_in, folder / "seal"), lambda: datetime.now(UTC))
+    service = made.service
     secret = _operator(service, folder)
-    policies = [policy for name in config.policies for policy in make_policies(name, 1)[:1]]
-    loop = Loop(service, live, policies, partial(_settler, service, seal))
-    server = uvicorn.Server(_settings(service, live, certificates, arguments))
+    loop = Loop(service, made.keepers)
+    server = uvicorn.Server(_settings(service, made.live, certificates, arguments))
     _log(arguments.log_level)
     loop.start()
-    say(f"serving {config.scenario} on https://{arguments.host}:{arguments.port}, policy {config.policy}, database {url}")
+    kept = ", ".join((config.scenario, *config.feeders))
+    say(f"serving {kept} on https://{arguments.host}:{arguments.port}, policy {config.policy}, database {url}")
     say(f"console: https://{arguments.host}:{arguments.port}/console")
     say(f"authority of client certificates: {certificates.path(authority.CA)}; operator's secret: {secret}")
     # uvicorn stops by SIGTERM and then sends it to itself once more: what comes after must still be done.
@@ -97,14 +90,6 @@ def _check(arguments: argparse.Namespace) -> None:
         faults.append(Fault("--log-level", repr(arguments.log_level), "debug, info, warning or error"))
     if faults:
         raise InputError("can't serve:", faults)
-
-
-def _settler(service: Service, seal: Seal, live: LiveFeeder) -> Settler:
-    with service.store.write() as connection:
-        known = marks.marked(connection, marks.SEED)
-        seed = secrets.randbits(62) if known is None else int(known)
-        marks.mark(connection, marks.SEED, seed)
-    return Settler(service, live, Books.opened(service.store.database, seal, live), seed)
 
 
 def _operator(service: Service, folder: Path) -> Path:

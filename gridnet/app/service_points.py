@@ -25,7 +25,7 @@ def rendered(pipeline: Pipeline, programme: Programme, run: Run, baseline: Run) 
     """What each party rendered over the span of `run`, held against the same homes without dispatch, with its reputation."""
     community, reputation = pipeline.community, pipeline.reputation_ppm()
     amounts: dict[tuple[str, Service], int] = defaultdict(int)
-    counted = _Counted(community, pipeline.readings(), run, baseline)
+    counted = _Counted(community, pipeline.readings(community.case.clock.time_of(run.start)), run, baseline)
     for point in community.points:
         party = community.party(point)
         for service, amount in counted.of(point, programme):

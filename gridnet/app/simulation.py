@@ -165,6 +165,7 @@ def _run(arguments: argparse.Namespace, task: Task, ledger: Ledger, say: Callabl
     ladder = Ladder(case, community.points, field.registry, Settings(probe_false_alarms=PROBE_FALSE_ALARMS))
     prober = Prober(community, ladder, arguments.seed)
     pipeline = Pipeline(community, ledger, ladder, Pricing(community, cast(Rule, arguments.rule), first), prober)
+    pipeline.whole = True
     end, baseline = first + task.steps, without_dispatch(case, first, task.steps)
     for run in field.run(prober):
         pipeline.pricing.follow(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,29 +18,44 @@ PUBLISHED_AT_HOUR = 12
 
 @dataclass(frozen=True)
 class KnownPrices:
-    """Which prices are public at the start of each step.
+    """Which prices are public at the start of each step: those of a local day at 12:00 local time of the day before."""
 
-    `steps_known`, `(steps,)`: how many prices are known, counted from the step itself, never beyond the clock.
-    `hourly`, `(steps, hours)`: mean price of each hour ahead; where it isn't published, the same time of the last
-    published day stands for it.
-    """
+    price_eur_per_mwh: FloatArray
+    clock: Clock
+    hours: int
 
-    steps_known: IntArray
-    hourly: npt.NDArray[np.float32]
+    @property
+    def steps_known(self) -> IntArray:
+        """`(steps,)` how many prices are known, counted from the step itself, never beyond the clock."""
+        return _steps_known(self.clock)
+
+    @cached_property
+    def hourly(self) -> npt.NDArray[np.float32]:
+        """`(steps, hours)` mean price of each hour ahead; where it isn't published, the same time of the last published day stands
+        for it. Computed when it is first looked at."""
+        day = steps_per_day(self.clock)
+        per_hour = day // 24
+        step = np.arange(self.clock.steps)
+        known_until = step + self.steps_known
+        hourly = np.zeros((self.clock.steps, self.hours))
+        for ahead in range(self.hours * per_hour):
+            wanted = step + ahead
+            days_back = np.maximum(0, -((known_until - 1 - wanted) // day))
+            # A clock that starts late in a day may know less than a day of prices: then its first one stands in.
+            hourly[:, ahead // per_hour] += self.price_eur_per_mwh[np.maximum(wanted - days_back * day, 0)]
+        return (hourly / per_hour).astype(np.float32)
 
 
 def known_prices(price_eur_per_mwh: FloatArray, clock: Clock, hours: int = 24) -> KnownPrices:
-    """Day-ahead prices as they become public: a local day's prices at 12:00 local time of the day before."""
+    """Day-ahead prices, `(steps,)`, as they become public."""
+    return KnownPrices(price_eur_per_mwh, clock, hours)
+
+
+@lru_cache(maxsize=8)
+def _steps_known(clock: Clock) -> IntArray:
+    """One array for all feeders of a clock: not to be written to."""
     day = steps_per_day(clock)
-    per_hour = day // 24
     step = np.arange(clock.steps)
     of_day = (clock.local_step_of_day(0) + step) % day
-    published = np.where(of_day >= PUBLISHED_AT_HOUR * per_hour, 2 * day, day) - of_day
-    known_until = np.minimum(step + published, clock.steps)
-    hourly = np.zeros((clock.steps, hours))
-    for ahead in range(hours * per_hour):
-        wanted = step + ahead
-        days_back = np.maximum(0, -((known_until - 1 - wanted) // day))
-        # A clock that starts late in a day may know less than a day of prices: then its first one stands in.
-        hourly[:, ahead // per_hour] += price_eur_per_mwh[np.maximum(wanted - days_back * day, 0)]
-    return KnownPrices(steps_known=known_until - step, hourly=(hourly / per_hour).astype(np.float32))
+    published = np.where(of_day >= PUBLISHED_AT_HOUR * (day // 24), 2 * day, day) - of_day
+    return np.asarray(np.minimum(step + published, clock.steps) - step)

@@ -85,8 +85,11 @@ def open_message(raw: bytes, registry: KeyRegistry, at: datetime) -> Reading:
 
 
 def key_name(raw: bytes) -> bytes:
-    """The name of the key in a message that `open_message` has opened."""
-    return bytes(parse_sign1(raw).headers[_KID])
+    """The name of the key that a message says it is signed with; nothing is verified. Raises `MalformedMessage`."""
+    named = parse_sign1(raw).headers.get(_KID)
+    if not isinstance(named, bytes):
+        raise MalformedMessage("message: no key is named")
+    return named
 
 
 def parse_sign1(raw: bytes) -> Sign1:

@@ -32,6 +32,7 @@ from gridnet.verification.balance import balance
 from gridnet.verification.chain import QUARTER_MINUTES, Chain, time_fault
 from gridnet.verification.findings import balance_verdicts, located_verdicts
 from gridnet.verification.grid import Grid, Reported
+from gridnet.verification.known import DRAWN_WH, FLAGS, INJECTED_WH, REACTIVE_VARH, VOLTAGE_MV, Known, Numbers
 from gridnet.verification.locate import locate
 from gridnet.verification.possible import Possible
 from gridnet.verification.settings import Settings
@@ -88,7 +89,9 @@ class Ladder:
         self.grid = Grid(case, bus, np.array([point.capacity_w for point in self._homes]) / _WATT, self.settings)
         self._possible = Possible(case, tuple(self._points.values()), self.settings)
         self._chains: dict[bytes, Chain] = defaultdict(Chain)  # by key: another meter in the place of one begins anew
-        self._known: dict[datetime, dict[str, Reading]] = defaultdict(dict)
+        self._known = Known(tuple(self._points))
+        self._home_rows = self._known.places(self.homes)
+        (self._head_row,) = self._known.places([self._head]).tolist()
 
     @property
     def homes(self) -> tuple[str, ...]:
@@ -110,13 +113,13 @@ class Ladder:
                 verdicts.append(verdict)
                 continue
             self._chains[key_name(raw)].add(reading, raw)
-            self._known[reading.start][reading.device] = reading
+            self._known.add(reading)
             accepted.append((reading, raw))
         verdicts += self._plausible(accepted)
         verdicts += self._interval(start)
         self._forget(now)
         readings = tuple(sorted((reading for reading, _ in accepted), key=lambda each: (each.start, each.device)))
-        missing = tuple(name for name in self._points if name not in self._known.get(start, {}))
+        missing = tuple(name for name in self._points if not self._known.has(start, name))
         return Judged(readings, tuple(verdicts), missing)
 
     def close_day(self, day: date) -> list[Verdict]:
@@ -140,23 +143,22 @@ class Ladder:
 
     def reported(self, first: datetime, end: datetime) -> Reported:
         """Accepted readings of homes and head in `[first, end)` as arrays, from the first that is known on."""
-        known = [start for start in self._known if first <= start < end]
+        known = [start for start in self._known.starts if first <= start < end]
         first = min(known, default=end)
         steps = round((end - first) / _QUARTER)
         p_kw, q_kvar, vm_pu = (np.full((steps, len(self._homes)), np.nan) for _ in range(3))
         head_kw, head_kvar = np.full(steps, np.nan), np.full(steps, np.nan)
         arrays = Reported(p_kw, q_kvar, vm_pu, head_kw, head_kvar)
         for start in known:
-            row, readings = round((start - first) / _QUARTER), self._known[start]
-            for home, point in enumerate(self._homes):
-                reading = readings.get(point.name)
-                if reading is not None:
-                    arrays.p_kw[row, home], arrays.q_kvar[row, home] = _kilo(reading.net_wh), _kilo(reading.reactive_varh)
-                    if Flag.NO_VOLTAGE not in reading.flags:
-                        arrays.vm_pu[row, home] = reading.voltage_mv / (_MILLI * PHASE_V)
-            if self._head in readings:
-                head_kw[row] = -_kilo(readings[self._head].net_wh)
-                head_kvar[row] = -_kilo(readings[self._head].reactive_varh)
+            row, (numbers, told) = round((start - first) / _QUARTER), self._known.rows(start)
+            active, reactive = _kilo(numbers[:, INJECTED_WH] - numbers[:, DRAWN_WH]), _kilo(numbers[:, REACTIVE_VARH])
+            here = told[self._home_rows]
+            homes = self._home_rows[here]
+            p_kw[row, here], q_kvar[row, here] = active[homes], reactive[homes]
+            live = here & (numbers[self._home_rows, FLAGS] & Flag.NO_VOLTAGE.value == 0)
+            vm_pu[row, live] = numbers[self._home_rows[live], VOLTAGE_MV] / (_MILLI * PHASE_V)
+            if told[self._head_row]:
+                head_kw[row], head_kvar[row] = -active[self._head_row], -reactive[self._head_row]
         return arrays
 
     def _opened(self, raw: bytes, start: datetime, now: datetime) -> tuple[Reading, bytes] | Verdict:
@@ -186,8 +188,8 @@ class Ladder:
             places[reading.start].add(self._points[reading.device].bus)
         for start in sorted(places):
             # A late reading says something of its own bus alone; the others were looked at when they came.
-            beside = {name: each for name, each in self._known[start].items() if self._points[name].bus in places[start]}
-            for verdict in self._possible.together(beside, self._known.get(start - _QUARTER, {})):
+            beside = {name: each for name, each in self._known.at(start).items() if self._points[name].bus in places[start]}
+            for verdict in self._possible.together(beside, self._known.at(start - _QUARTER)):
                 against[verdict.device, start].append(verdict)
         for reading, raw in accepted:
             doubts = against.pop((reading.device, reading.start), [])
@@ -201,7 +203,7 @@ class Ladder:
             yield from against[key]
 
     def _interval(self, start: datetime) -> Iterator[Verdict]:
-        if self._head not in self._known.get(start, {}):
+        if not self._known.has(start, self._head):
             return
         residual = self.grid.residual(self.reported(start, start + _QUARTER))
         if not len(residual.step):
@@ -216,24 +218,24 @@ class Ladder:
         yield Verdict(self._head, start, Level.BALANCED, "pass" if fine else "hold", finding, evidence)
 
     def _battery_days(self, first: datetime, end: datetime) -> Iterator[Verdict]:
-        starts = [start for start in sorted(self._known) if first <= start < end]
+        starts = [start for start in sorted(self._known.starts) if first <= start < end]
         for point in self._points.values():
-            own = [self._known[start][point.name] for start in starts if point.name in self._known[start]]
-            verdict = self._possible.day(own) if point.kind == "battery" and own else None
+            if point.kind != "battery":
+                continue
+            own = [reading for start in starts if (reading := self._known.of(start, point.name)) is not None]
+            verdict = self._possible.day(own) if own else None
             if verdict is not None:
                 yield verdict
 
     def _forget(self, now: datetime) -> None:
-        oldest = now - timedelta(days=self.settings.window_days + 1) - self.settings.late
-        for start in [start for start in self._known if start < oldest]:
-            del self._known[start]
+        self._known.forget(now - timedelta(days=self.settings.window_days + 1) - self.settings.late)
         for chain in self._chains.values():
             chain.forget(now - self.settings.late - timedelta(days=1))
 
 
-def _kilo(per_quarter: int) -> float:
+def _kilo(per_quarter: Numbers) -> Floats:
     """Whole Wh of a quarter-hour as kW."""
-    return per_quarter * (60 / QUARTER_MINUTES) / _WATT
+    return np.asarray(per_quarter * (60 / QUARTER_MINUTES) / _WATT)
 
 
 def _short(words: str) -> str:

@@ -25,18 +25,14 @@ from numpy.typing import NDArray
 
 from gridnet.case import Case
 from gridnet.devices import battery_soc
-from gridnet.metering.points import PHASE_V, MeterPoint
-from gridnet.metering.reading import SOC_FULL_PPM, Flag, Reading
+from gridnet.metering.points import MeterPoint
+from gridnet.metering.reading import SOC_FULL_PPM, Reading
+from gridnet.verification.plate import ROUNDING_WH, against, by_kind, by_plate, margin_of
 from gridnet.verification.settings import Settings
-from gridnet.verification.verdict import Level, Verdict, hold
+from gridnet.verification.verdict import Verdict
 
 Floats = NDArray[np.float64]
 
-ROUNDING_WH = 2
-"""A display counts whole Wh: a reading is off by less than 1, and what two of them say by less than 2."""
-_LOWEST_PU, _HIGHEST_PU = 0.7, 1.3
-_DRIFT = 0.01
-"""Share of the power by which a clock that was not set for days may misplace energy."""
 _PPM = 1e6
 
 
@@ -54,17 +50,12 @@ class Possible:
         # A user's load may inject by itself, say a generator inside a company: then the sub-meters bound nothing.
         injecting = case.params.load_p_kw.max(axis=0, initial=0.0) > 0.0
         self._unbounded = {int(bus) for bus in case.params.load_bus[injecting]}
-        self._margin = settings.limit_sigmas * settings.meter.power + _DRIFT
+        self._margin = margin_of(settings)
 
     def alone(self, reading: Reading) -> Iterator[Verdict]:
         """What speaks against the reading by itself."""
         point = self._points[reading.device]
-        yield from self._nameplate(reading, point)
-        volts = reading.voltage_mv / (1000.0 * PHASE_V)
-        if not _LOWEST_PU <= volts <= _HIGHEST_PU and Flag.NO_VOLTAGE not in reading.flags:
-            yield _against(reading, f"voltage {volts:.3f} pu is none that a supplied home has", voltage_mv=reading.voltage_mv)
-        if Flag.COVER_OPEN in reading.flags:
-            yield _against(reading, "the meter says that its cover was open")
+        yield from by_plate(reading, point.capacity_w, self._margin)
         if point.kind == "pv":
             yield from self._irradiance(reading, point)
 
@@ -97,37 +88,24 @@ class Possible:
         ratio, off, at = worst
         return _battery(at, off, abs(off) / ratio, "since the day began") if ratio > 1.0 else None
 
-    def _nameplate(self, reading: Reading, point: MeterPoint) -> Iterator[Verdict]:
-        hours = reading.minutes / 60.0
-        both = max(reading.injected_wh, reading.drawn_wh)
-        va = math.hypot(max(0, both - ROUNDING_WH), max(0, abs(reading.reactive_varh) - ROUNDING_WH)) / hours
-        if va > point.capacity_w * (1.0 + self._margin):
-            yield _against(
-                reading,
-                f"{va:.0f} VA on average where {point.capacity_w} VA is the capacity",
-                va=round(va),
-                capacity_va=point.capacity_w,
-            )
-
     def _irradiance(self, reading: Reading, point: MeterPoint) -> Iterator[Verdict]:
         assert point.device is not None
         step = self._step(reading.start)
         series = self._case.params.pv_p_kw
         if not 0 <= step < len(series):
-            yield _against(reading, "its interval lies outside the irradiance model")
+            yield against(reading, "its interval lies outside the irradiance model")
             return
         hours, plant = reading.minutes / 60.0, point.device - self._case.fleet.batteries
         sun_wh = 1000.0 * hours * float(series[step, plant])
         most = sun_wh * (1.0 + self._settings.irradiance_margin + self._margin) + ROUNDING_WH
         if reading.injected_wh > most:
-            yield _against(
+            yield against(
                 reading,
                 f"{reading.injected_wh} Wh injected where the sun gave {sun_wh:.0f} Wh",
                 injected_wh=reading.injected_wh,
                 sun_wh=round(sun_wh),
             )
-        if reading.drawn_wh > ROUNDING_WH:
-            yield _against(reading, f"a PV plant drew {reading.drawn_wh} Wh", drawn_wh=reading.drawn_wh)
+        yield from by_kind(reading, point.kind)
 
     def _behind_the_meter(self, reading: Reading, point: MeterPoint, known: Mapping[str, Reading]) -> Iterator[Verdict]:
         behind = self._behind.get(point.bus, [])
@@ -138,7 +116,7 @@ class Possible:
         most = sum(sub.net_wh for sub in subs) + self._margin * handled + ROUNDING_WH * (1 + len(subs))
         if reading.net_wh > most:
             inside = sum(sub.net_wh for sub in subs)
-            yield _against(
+            yield against(
                 reading,
                 f"net {reading.net_wh} Wh injected where its sub-meters say {inside} Wh: its load would have to generate",
                 net_wh=reading.net_wh,
@@ -174,10 +152,6 @@ def _is_cut(reading: Reading) -> bool:
     return reading.soc_ppm in {0, SOC_FULL_PPM}
 
 
-def _against(reading: Reading, finding: str, **evidence: int | str) -> Verdict:
-    return hold(Level.POSSIBLE, reading.device, reading.start, finding, sequence=reading.sequence, **evidence)
-
-
 def _battery(reading: Reading, off: float, allowed: float, span: str) -> Verdict:
     finding = f"its charge moved {100 * off:+.2f} % beyond what its energy explains {span}; {100 * allowed:.2f} % are allowed"
-    return _against(reading, finding, off_ppm=round(off * _PPM), allowed_ppm=round(allowed * _PPM))
+    return against(reading, finding, off_ppm=round(off * _PPM), allowed_ppm=round(allowed * _PPM))

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from gridnet.app.api.guard import _asker
+from gridnet.app.service.keeper import Keeper
 from gridnet.app.service.loop import Loop
 from gridnet.app.service.model import Fields, Measurement, Principal
 from gridnet.app.service.people import MOST_TOKENS
@@ -258,23 +259,20 @@ def test_a_notifier_survives_a_subscription_made_to_kill_it(call: Caller, monkey
 def test_the_deciding_thread_waits_for_a_database_that_is_away_from_the_beginning(
     call: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from gridnet.app.service import loop as module
     from gridnet.app.service.leader import Leadership
     from gridnet.errors import LedgerError
 
     failures = [LedgerError("away"), OSError("read-only"), LedgerError("")]
-    monkeypatch.setattr(module, "_RETRY_S", 0.01)
-    monkeypatch.setattr(module, "_TICK_S", 0.01)
 
-    def held(_: Leadership) -> bool:
+    def held(_: Leadership, feeder: str) -> bool:
         if failures:
             raise failures.pop()
         return True
 
     ticked = threading.Event()
     monkeypatch.setattr(Leadership, "held", held)
-    monkeypatch.setattr(Loop, "tick", lambda _: ticked.set())
-    running_loop = Loop(call.service, None, [], None)  # type: ignore[arg-type]
+    monkeypatch.setattr(Keeper, "tick", lambda *_: ticked.set())
+    running_loop = Loop(call.service, [Keeper(call.service, None)], 0.01, 0.01)  # type: ignore[arg-type]
     running_loop.start()
     try:
         assert ticked.wait(5.0), "the thread died of it"
@@ -283,23 +281,20 @@ def test_the_deciding_thread_waits_for_a_database_that_is_away_from_the_beginnin
 
 
 def test_a_step_that_fails_in_a_way_nobody_thought_of_is_tried_again(call: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gridnet.app.service import loop as module
     from gridnet.app.service.leader import Leadership
 
     failures: list[Exception] = [ZeroDivisionError("nobody thought of it"), ValueError("nor of this")]
-    monkeypatch.setattr(module, "_RETRY_S", 0.01)
-    monkeypatch.setattr(module, "_TICK_S", 0.01)
-    monkeypatch.setattr(Leadership, "held", lambda _: True)
+    monkeypatch.setattr(Leadership, "held", lambda *_: True)
     ticked = threading.Event()
 
-    def tick(_: Loop) -> None:
+    def tick(*_: object) -> None:
         if failures:
             raise failures.pop()
         ticked.set()
 
-    monkeypatch.setattr(Loop, "tick", tick)
+    monkeypatch.setattr(Keeper, "tick", tick)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    running_loop = Loop(call.service, None, [], None)  # type: ignore[arg-type]
+    running_loop = Loop(call.service, [Keeper(call.service, None)], 0.01, 0.01)  # type: ignore[arg-type]
     running_loop.start()
     try:
         assert ticked.wait(5.0), "homes would get defaults for ever, and nothing but a log line would say so"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import io
+import json
+import mmap
 import multiprocessing
 import os
 import warnings
@@ -160,3 +164,46 @@ def test_writers_and_readers_of_one_key_at_once_see_all_or_nothing(tmp_path: Pat
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     assert same(cache.fetch("key", Record), RECORD)
     assert [path.name for path in entry.parent.iterdir()] == ["key.case"]
+
+
+LARGE = RECORD._replace(table=np.linspace(0, 1, 20_000).reshape(5000, 4))
+
+
+def _backed(array: NDArray[np.float64]) -> object:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_a_large_array_lies_in_the_file_and_a_small_one_does_not(layout: str) -> None:
+    cache.store("key", LARGE._replace(table=np.asarray(LARGE.table, order=layout)))
+    back = cache.fetch("key", Record)
+    assert same(back, LARGE)
+    assert back is not None
+    assert isinstance(_backed(back.table), mmap.mmap)
+    assert (back.table.flags.aligned, back.table.flags.writeable) == (True, True)
+    assert back.table.ctypes.data % 64 == 0
+    assert _backed(back.flags) is None
+
+
+def test_what_is_written_to_a_fetched_array_stays_with_the_writer_until_it_is_let_go() -> None:
+    cache.store("key", LARGE)
+    mine, other = cache.fetch("key", Record), cache.fetch("key", Record)
+    assert mine is not None
+    mine.table[0, 0] = 9.0
+    assert same(other, LARGE)
+    assert same(cache.fetch("key", Record), LARGE)
+    assert mine.table[0, 0] == 9.0
+    cache.let_go(mine)
+    assert same(mine, LARGE)
+
+
+def test_an_entry_whose_arrays_lie_anywhere_is_read(entry: Path) -> None:
+    cache.store("key", LARGE)
+    facts = json.dumps({"ratio": [1.5, -2.0], "count": 7, "part.when": PART.when.isoformat(), "part.names": PART.names})
+    packed = io.BytesIO()
+    np.savez(packed, table=LARGE.table, flags=LARGE.flags, facts=np.frombuffer(facts.encode(), dtype=np.uint8))
+    entry.write_bytes(hashlib.sha256(packed.getbuffer()).digest() + packed.getvalue())
+    assert same(cache.fetch("key", Record), LARGE)

@@ -111,3 +111,11 @@ def test_devices_stand_in_one_order_batteries_then_pv() -> None:
 def test_an_unknown_scenario_is_refused() -> None:
     with pytest.raises(InputError, match="did you mean rural1"):
         load_case("rural11")
+
+
+def test_a_case_at_rest_gives_its_series_again() -> None:
+    case = load_anew("rural1")
+    load_p_kw, prices = case.params.load_p_kw.copy(), case.prices
+    case.rest()
+    np.testing.assert_array_equal(case.params.load_p_kw, load_p_kw)
+    assert case.prices is prices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,19 +16,26 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Executable, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
 from gridnet.errors import Fault, InputError
 from gridnet_contracts.ledger.errors import AlreadyThere, DatabaseRefused, InsufficientBalance
 
-__all__ = ["Connection", "Database", "sqlite_engine"]
+__all__ = ["Connection", "Database", "database_beside", "sqlite_engine"]
 
 LEDGER_LOCK = 0x67726964
 """Number of the advisory lock that PostgreSQL's writers take in turn."""
+TURN = "SELECT set_config('idle_in_transaction_session_timeout', '30000', true), pg_advisory_xact_lock"
+"""Beginning of a statement that takes a lock until the transaction ends. A writer that is stopped in the midst of it, and says
+nothing for half a minute, is ended by the server: else others would wait for ever."""
+LEDGER_TURN = text(f"{TURN}({LEDGER_LOCK})")
 BUSY_S = 60
 """How long a writer waits for another one."""
+_ALIVE = {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""So that a server or a host that vanished is noticed within half a minute."""
+_ALIVE_THERE = "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 WRITING = "nothing was written. Free the disk, make it writable, or name another --db"
 READING = "bring back the file or the server, or name another --db"
 DURABLE = (
@@ -54,15 +62,16 @@ class Database:
         return cls(url, _engine(url, writing=False))
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that no other writer overlaps: whole and on disk at the end, or nothing of it. Raises `LedgerError`."""
+    def write(self, turn: Executable = LEDGER_TURN) -> Iterator[Connection]:
+        """A transaction that no other writer overlaps: whole and on disk at the end, or nothing of it. `turn`: the statement that
+        takes PostgreSQL's lock, for what is not the ledger's; SQLite has one writer at a time anyway. Raises `LedgerError`."""
         with (
             _own_errors(WRITING),
             self.engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection,
             connection.begin(),
         ):
             if self.dialect == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LEDGER_LOCK})
+                connection.execute(turn)
             yield connection
 
     @contextmanager
@@ -94,6 +103,27 @@ class Database:
         self.engine.dispose()
 
 
+@contextmanager
+def database_beside(url: str) -> Iterator[str]:
+    """The URL of a new, empty database on the PostgreSQL server of `url`, dropped at the end: for what is measured or tried out.
+    Raises `InputError`, `LedgerError`."""
+    server, name = Database(url), f"gridnet_{secrets.token_hex(6)}"
+    try:
+        _order(server, f"CREATE DATABASE {name}")
+        try:
+            yield server.engine.url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+        finally:
+            _order(server, f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        server.close()
+
+
+def _order(server: Database, statement: str) -> None:
+    """What PostgreSQL does in no transaction."""
+    with _own_errors(READING), server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(statement)
+
+
 def _alembic(connection: Connection) -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
@@ -105,8 +135,8 @@ def _engine(url: str, *, writing: bool) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "postgresql":
-            options = "" if writing else "-c default_transaction_read_only=on"
-            return create_engine(parsed.set(drivername="postgresql+psycopg"), connect_args={"options": options})
+            options = _ALIVE_THERE if writing else f"{_ALIVE_THERE} -c default_transaction_read_only=on"
+            return create_engine(parsed.set(drivername="postgresql+psycopg"), connect_args={**_ALIVE, "options": options})
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             return sqlite_engine(partial(_writer, parsed.database)) if writing else _reader(parsed.database)
     except (ArgumentError, NoSuchModuleError):

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, select
 
 from gridnet.errors import GridnetError, LedgerError
 from gridnet_contracts.ledger.actions.registry import Found
-from gridnet_contracts.ledger.batch import Batch, Receipt
+from gridnet_contracts.ledger.batch import Asked, Batch, Receipt
 from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.entry import Order
-from gridnet_contracts.ledger.errors import DatabaseRefused, ForkRefused, MalformedAction
+from gridnet_contracts.ledger.errors import DatabaseRefused, ForkRefused
 from gridnet_contracts.ledger.schema import entries
 from gridnet_contracts.ledger.seal import Seal, signed_at, store_checkpoint, stored_checkpoint
 from gridnet_contracts.ledger.store import StoredTiles
@@ -72,13 +72,18 @@ class Ledger:
         `time` (UTC; now) is the entries' time, and not before the last entry's. An order whose key was used for the same body gives
         its first receipt again. Raises the `LedgerError` that names the first order that can't be done: then none was.
         """
-        if time is not None and time.tzinfo is None:
-            raise MalformedAction(f"the time of an entry needs its zone, got {time}")
-        with self.database.write() as connection:
-            self.seal.check(connection, self.seal.last()[1])
-            receipts = Batch(connection, time).enter(orders)
+        asked = Asked.of(orders, time)
+        with self.writing() as connection:
+            [receipts] = Batch(connection).enter(asked)
         self.publish()
         return receipts
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that no other writer overlaps, on a database that continues what was signed. Raises `LedgerError`."""
+        with self.database.write() as connection:
+            self.seal.check(connection, self.seal.last()[1])
+            yield connection
 
     def publish(self) -> bytes:
         """Signs the head of the log if it is not signed yet, and has witnesses cosign it; gives the newest signed checkpoint.

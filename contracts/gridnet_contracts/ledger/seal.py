@@ -11,11 +11,12 @@ from gridnet.errors import VerificationError
 from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.errors import ForkRefused
 from gridnet_contracts.ledger.schema import checkpoints
-from gridnet_contracts.ledger.store import StoredTiles, log_size
+from gridnet_contracts.ledger.store import RememberedTiles, StoredTiles, log_size
 from gridnet_contracts.log import tiles
 from gridnet_contracts.log.checkpoint import Checkpoint, sign, verify
 from gridnet_contracts.log.guard import FileGuard, Guard
 from gridnet_contracts.log.keys import SignerKey
+from gridnet_contracts.log.tiles import Tiles
 
 RETRIES = 1000
 """Another writer signed in between, so many times in a row: more than there can be waiting."""
@@ -57,22 +58,7 @@ class Seal:
     def check(self, connection: Connection, last: Checkpoint | None) -> None:
         """Raises `ForkRefused` unless the database continues `last`, the last checkpoint signed. On one and the same database it
         always does if `last` was read before the transaction began, or within one that no other writer overlaps."""
-        size = log_size(connection)
-        if last is None:
-            if connection.execute(select(checkpoints.c.size)).first() is not None:
-                raise ForkRefused(
-                    "this log has signed checkpoints, and its guard is empty: bring back the guard's file, don't make one"
-                )
-        elif size < last.size:
-            raise ForkRefused(
-                f"the database has {size} entries, a checkpoint over {last.size} was signed: a restored backup? Bring the rest",
-                expected=last.size,
-                got=size,
-            )
-        elif tiles.root(StoredTiles(connection), last.size) != last.root:
-            raise ForkRefused(
-                f"the database's first {last.size} entries are not those that were signed: another copy went on", step=last.size
-            )
+        _check(connection, last, log_size(connection), StoredTiles(connection))
 
     def sign(self, database: Database) -> tuple[int, bytes]:
         """The signed checkpoint over all entries, and their number: the guard's if it has it, else a new one that the guard was
@@ -80,15 +66,33 @@ class Seal:
         for _ in range(RETRIES):
             raw, last = self.last()
             with database.read() as connection:
-                self.check(connection, last)
-                size = log_size(connection)
+                size, log = log_size(connection), RememberedTiles(connection)
+                _check(connection, last, size, log)
                 if raw is not None and last is not None and last.size == size:
                     return size, raw
-                head = Checkpoint(self.origin, size, tiles.root(StoredTiles(connection), size))
+                head = Checkpoint(self.origin, size, tiles.root(log, size))
             note = sign(head, self.key)
             if self.guard.swap(raw, note):
                 return size, note
         raise ForkRefused("the guard changed without end while a checkpoint was to be signed: somebody else signs for this log")
+
+
+def _check(connection: Connection, last: Checkpoint | None, size: int, log: Tiles) -> None:
+    if last is None:
+        if connection.execute(select(checkpoints.c.size)).first() is not None:
+            raise ForkRefused(
+                "this log has signed checkpoints, and its guard is empty: bring back the guard's file, don't make one"
+            )
+    elif size < last.size:
+        raise ForkRefused(
+            f"the database has {size} entries, a checkpoint over {last.size} was signed: a restored backup? Bring the rest",
+            expected=last.size,
+            got=size,
+        )
+    elif tiles.root(log, last.size) != last.root:
+        raise ForkRefused(
+            f"the database's first {last.size} entries are not those that were signed: another copy went on", step=last.size
+        )
 
 
 def stored_checkpoint(connection: Connection) -> bytes | None:

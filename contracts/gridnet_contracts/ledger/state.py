@@ -7,7 +7,7 @@ audited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol, TypeVar, cast
@@ -105,6 +105,12 @@ class State:
         for row in rows:
             self.rows[type(row)].setdefault(_KEY_OF[type(row)](row), row)
 
+    def know_lots(self, lots_of: Mapping[str, Iterable[Lot]]) -> None:
+        """Takes in, by device, all open lots that were looked up in advance."""
+        for device, lots in lots_of.items():
+            self._lots.setdefault(device, {lot.lot: lot for lot in lots})
+            self.know(self._lots[device].values())
+
     def add(self, row: Row) -> None:
         """A new row. Raises `AlreadyThere` for one that the state holds; for one that only the database holds, its writer does."""
         kind = type(row)
@@ -133,8 +139,7 @@ class State:
     def lots(self, device: str) -> dict[str, Lot]:
         """A storage device's lots that hold something, in the order in which they are drawn."""
         if device not in self._lots:
-            self._lots[device] = {lot.lot: lot for lot in self._lookup.open_lots(device)}
-            self.know(self._lots[device].values())
+            self.know_lots({device: self._lookup.open_lots(device)})
         return self._lots[device]
 
     def balance(self, account: str, asset: str) -> int:

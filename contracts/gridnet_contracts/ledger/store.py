@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Connection,
+    LargeBinary,
+    Select,
+    Table,
+    Text,
+    TextClause,
+    Update,
+    bindparam,
+    func,
+    insert,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from gridnet_contracts.ledger.entry import Entry
 from gridnet_contracts.ledger.rows import ROWS, Lot, Row
-from gridnet_contracts.ledger.schema import balances, entries, movements, table_of, tiles
+from gridnet_contracts.ledger.schema import METADATA, balances, entries, movements, table_of, tiles
 from gridnet_contracts.ledger.state import Changes, Place, R, State, already_there
 
 CHUNK = 2_000
@@ -29,11 +46,63 @@ def streamed(connection: Connection, query: Select[Any]) -> Iterator[Any]:
         yield from found
 
 
+def _by_key(kind: type[Row]) -> Select[Any]:
+    table = table_of(kind)
+    columns = [table.c[name] for name in kind.KEY]
+    return select(table).where((columns[0] if len(columns) == 1 else tuple_(*columns)).in_(_KEYS))
+
+
+def _changing(kind: type[Row]) -> Update:
+    table = table_of(kind)
+    same = [table.c[name] == bindparam(f"key_{name}") for name in kind.KEY]
+    return update(table).where(*same).values({name: bindparam(f"new_{name}") for name in kind.MUTABLE})
+
+
+# Statements are built once: to build one costs more than to run it.
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
+_BY_KEY: dict[Any, Select[Any]] = {kind: _by_key(kind) for kind in ROWS}
+_CHANGES: dict[Any, Update] = {kind: _changing(kind) for kind in ROWS if kind.MUTABLE}
+_BALANCES = select(balances).where(tuple_(balances.c.account, balances.c.asset).in_(_KEYS))
+_LOTS = table_of(Lot)
+_OPEN_LOTS = select(_LOTS).where(_LOTS.c.device.in_(_KEYS), _LOTS.c.remaining_wh > 0).order_by(_LOTS.c.rank)
+_USED = select(entries.c.key, entries.c.seq, entries.c.body_hash, entries.c.leaf).where(entries.c.key.in_(_KEYS))
+_END = select(entries.c.seq, entries.c.time).order_by(entries.c.seq.desc()).limit(1)
+_TILE = select(tiles.c.hashes).where(tiles.c.level == bindparam("level"), tiles.c.number == bindparam("number"))
+_TILES = select(tiles.c.level, tiles.c.number).where(tuple_(tiles.c.level, tiles.c.number).in_(_KEYS))
+_LONGER_TILE = (
+    update(tiles)
+    .where(tiles.c.level == bindparam("at_level"), tiles.c.number == bindparam("at_number"))
+    .values(hashes=bindparam("now"))
+)
+
+
+def _unnested(table: Table) -> TextClause:
+    """PostgreSQL's insert of whole columns: a statement with a row's values is sent and parsed a row at a time."""
+    names = ", ".join(f'"{column.name}"' for column in table.c)
+    columns = ", ".join(f"CAST(:{column.name} AS {_POSTGRESQL[type(column.type)]}[])" for column in table.c)
+    return text(f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({columns})")
+
+
+_POSTGRESQL: dict[type, str] = {BigInteger: "bigint", Text: "text", LargeBinary: "bytea"}
+_UNNESTED = {table.name: _unnested(table) for table in METADATA.sorted_tables}
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """New rows, one or more, in this order."""
+    if connection.dialect.name == "postgresql":
+        columns = {column.name: [row[column.name] for row in rows] for column in table.c}
+        connection.execute(_UNNESTED[table.name], columns)
+    else:
+        connection.execute(insert(table), rows)
+
+
 class StoredRows:
     """The lookup of a partial state: one query for what is not held yet."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.opened: set[Place] = set()
+        """Places that were asked for and have a balance, be it 0."""
 
     def row(self, kind: type[R], key: Hashable) -> R | None:
         """The row with this key, or None."""
@@ -41,10 +110,8 @@ class StoredRows:
 
     def rows(self, kind: type[R], keys: Sequence[Hashable]) -> list[R]:
         """The rows with these keys, as far as there are such."""
-        table = table_of(kind)
-        columns = [table.c[name] for name in kind.KEY]
-        key = columns[0] if len(columns) == 1 else tuple_(*columns)
-        return [kind(*found) for chunk in _chunks(keys) for found in self._connection.execute(select(table).where(key.in_(chunk)))]
+        query = _BY_KEY[kind]
+        return [kind(*found) for chunk in _chunks(keys) for found in self._connection.execute(query, {"keys": chunk})]
 
     def balance(self, place: Place) -> int:
         """The balance of a place, 0 where there is none yet."""
@@ -52,19 +119,27 @@ class StoredRows:
 
     def balances(self, places: Sequence[Place]) -> dict[Place, int]:
         """The balances of these places, 0 where there is none yet."""
-        columns = tuple_(balances.c.account, balances.c.asset)
-        found = {
-            (account, asset): amount
-            for chunk in _chunks(places)
-            for account, asset, amount in self._connection.execute(select(balances).where(columns.in_(chunk)))
-        }
+        found = _stored_balances(self._connection, places)
+        self.opened.update(found)
         return dict.fromkeys(places, 0) | found
 
     def open_lots(self, device: str) -> list[Lot]:
         """A device's lots that hold something, in the order in which they are drawn."""
-        table = table_of(Lot)
-        query = select(table).where(table.c.device == device, table.c.remaining_wh > 0).order_by(table.c.rank)
-        return [Lot(*found) for found in self._connection.execute(query)]
+        return self.open_lots_of([device])[device]
+
+    def open_lots_of(self, devices: Sequence[str]) -> dict[str, list[Lot]]:
+        """The same of several devices."""
+        found: dict[str, list[Lot]] = {device: [] for device in devices}
+        for chunk in _chunks(devices):
+            for row in self._connection.execute(_OPEN_LOTS, {"keys": chunk}):
+                lot = Lot(*row)
+                found[lot.device].append(lot)
+        return found
+
+
+def _stored_balances(connection: Connection, places: Sequence[Place]) -> dict[Place, int]:
+    found = (row for chunk in _chunks(places) for row in connection.execute(_BALANCES, {"keys": chunk}))
+    return {(account, asset): amount for account, asset, amount in found}
 
 
 class StoredTiles:
@@ -75,8 +150,21 @@ class StoredTiles:
 
     def read(self, level: int, index: int) -> bytes:
         """The hashes that a tile holds so far."""
-        query = select(tiles.c.hashes).where(tiles.c.level == level, tiles.c.number == index)
-        return self._connection.execute(query).scalar() or b""
+        return self._connection.execute(_TILE, {"level": level, "number": index}).scalar() or b""
+
+
+class RememberedTiles(StoredTiles):
+    """The same, each read once: for a few questions in a row, while nobody writes."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._read: dict[tuple[int, int], bytes] = {}
+
+    def read(self, level: int, index: int) -> bytes:
+        """The hashes that a tile holds so far."""
+        if (level, index) not in self._read:
+            self._read[level, index] = super().read(level, index)
+        return self._read[level, index]
 
 
 def log_size(connection: Connection) -> int:
@@ -85,25 +173,28 @@ def log_size(connection: Connection) -> int:
     return 0 if last is None else last + 1
 
 
+def log_end(connection: Connection) -> tuple[int, str | None]:
+    """How many entries there are, and when the last was made, as entries write it; None before the first."""
+    last = connection.execute(_END).first()
+    return (0, None) if last is None else (last.seq + 1, last.time)
+
+
 def last_time(connection: Connection) -> str | None:
     """When the last entry was made, as entries write it; None before the first."""
-    return connection.execute(select(entries.c.time).order_by(entries.c.seq.desc()).limit(1)).scalar()
+    return log_end(connection)[1]
 
 
 def stored_keys(connection: Connection, keys: Sequence[str]) -> dict[str, tuple[int, str, bytes]]:
     """Of these idempotency keys, those used before: their entry, the hash of its body, its leaf."""
-    query = select(entries.c.key, entries.c.seq, entries.c.body_hash, entries.c.leaf)
-    return {
-        key: (seq, body, leaf)
-        for chunk in _chunks(keys)
-        for key, seq, body, leaf in connection.execute(query.where(entries.c.key.in_(chunk)))
-    }
+    found = (row for chunk in _chunks(keys) for row in connection.execute(_USED, {"keys": chunk}))
+    return {key: (seq, body, leaf) for key, seq, body, leaf in found}
 
 
 def write_entries(connection: Connection, made: Sequence[Entry]) -> None:
     """New entries and their movements; a trigger moves the balances. The entries' places must be there (`open_places`)."""
-    connection.execute(
-        insert(entries),
+    _insert(
+        connection,
+        entries,
         [
             {"seq": e.seq, "key": e.key, "kind": e.action.kind, "time": e.time, "body_hash": e.body_hash, "leaf": e.leaf}
             for e in made
@@ -115,40 +206,35 @@ def write_entries(connection: Connection, made: Sequence[Entry]) -> None:
         for leg, (asset, debit, credit, amount) in enumerate(e.movements)
     ]
     if moved:
-        connection.execute(insert(movements), moved)
+        _insert(connection, movements, moved)
 
 
 def refuse_known(lookup: StoredRows, changes: Changes) -> None:
     """Raises `AlreadyThere` where a new row's key is in the database; its constraints would refuse it with less to say."""
     for kind, rows in changes.added.items():
+        if "entry" in kind.KEY:  # a new entry's row: no other can have its key
+            continue
         for known in lookup.rows(kind, list(rows)):
             raise already_there(kind, State.key_of(known))
 
 
-def open_places(connection: Connection, places: Iterable[Place]) -> None:
+def open_places(connection: Connection, places: Collection[Place]) -> None:
     """Balances of 0 for the accounts that have none yet."""
     wanted = sorted(places)
-    columns = tuple_(balances.c.account, balances.c.asset)
-    query = select(balances.c.account, balances.c.asset)
-    known = {
-        (account, asset) for chunk in _chunks(wanted) for account, asset in connection.execute(query.where(columns.in_(chunk)))
-    }
+    known = _stored_balances(connection, wanted)
     missing = [{"account": place[0], "asset": place[1], "amount": 0} for place in wanted if place not in known]
     if missing:
-        connection.execute(insert(balances), missing)
+        _insert(connection, balances, missing)
 
 
 def write_rows(connection: Connection, changes: Changes) -> None:
     """New rows and changed rows, what is referred to first."""
     for kind in ROWS:
         if changes.added[kind]:
-            connection.execute(insert(table_of(kind)), [_columns(row) for row in changes.added[kind].values()])
+            _insert(connection, table_of(kind), [_columns(row) for row in changes.added[kind].values()])
     for kind in ROWS:
         if changes.changed[kind]:
-            table = table_of(kind)
-            same = [table.c[name] == bindparam(f"key_{name}") for name in kind.KEY]
-            statement = update(table).where(*same).values({name: bindparam(f"new_{name}") for name in kind.MUTABLE})
-            connection.execute(statement, [_change(row) for row in changes.changed[kind]])
+            connection.execute(_CHANGES[kind], [_change(row) for row in changes.changed[kind]])
 
 
 def _columns(row: Row) -> dict[str, Any]:
@@ -162,17 +248,13 @@ def _change(row: Row) -> dict[str, Any]:
 def write_tiles(connection: Connection, grown: dict[tuple[int, int], bytes]) -> None:
     """Tiles as the tree's growth left them."""
     keys = list(grown)
-    known = {
-        tuple(key)
-        for key in connection.execute(select(tiles.c.level, tiles.c.number).where(tuple_(tiles.c.level, tiles.c.number).in_(keys)))
-    }
+    known = {tuple(key) for key in connection.execute(_TILES, {"keys": keys})}
     fresh = [{"level": level, "number": n, "hashes": grown[level, n]} for level, n in keys if (level, n) not in known]
     longer = [{"at_level": level, "at_number": n, "now": grown[level, n]} for level, n in known]
     if fresh:
-        connection.execute(insert(tiles), fresh)
+        _insert(connection, tiles, fresh)
     if longer:
-        statement = update(tiles).where(tiles.c.level == bindparam("at_level"), tiles.c.number == bindparam("at_number"))
-        connection.execute(statement.values(hashes=bindparam("now")), longer)
+        connection.execute(_LONGER_TILE, longer)
 
 
 def stored_leaves(connection: Connection, start: int = 0) -> Iterator[tuple[int, bytes]]:

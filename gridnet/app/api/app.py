@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from gridnet.app.api import admin
 from gridnet.app.api.guard import Guard, Metrics, Rates
-from gridnet.app.api.native import credits, devices, dispatches, health, subscriptions, tokens
+from gridnet.app.api.native import credits, devices, dispatches, health, readings, subscriptions, tokens
 from gridnet.app.api.openadr.router import make_router as openadr
 from gridnet.app.api.problems import add_handlers
 from gridnet.app.api.s2.router import make_router as s2
@@ -40,7 +40,7 @@ def make_app(service: Service, live: LiveFeeder | None = None) -> FastAPI:
     app.state.registry = registry = CollectorRegistry()
     app.state.rates = Rates(service.config.requests_per_minute)
     add_handlers(app)
-    for part in (devices, dispatches, subscriptions, credits, tokens, health):
+    for part in (devices, readings, dispatches, subscriptions, credits, tokens, health):
         app.include_router(part.router)
     subscriptions.add_renderer(service)
     app.include_router(admin.make_router(service))

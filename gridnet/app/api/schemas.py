@@ -251,6 +251,28 @@ class TelemetryOut(Message):
     setpoint: SetpointOut
 
 
+class ReadingsBody(Request):
+    """Readings of many meters."""
+
+    readings: list[Base64Bytes] = Field(min_length=1, max_length=2000, description="COSE_Sign1, base64")
+
+
+class RemarkOut(BaseModel):
+    """Words on one of the readings that were sent."""
+
+    index: int = Field(description="its place among them, from 0")
+    words: str
+
+
+class ReadingsOut(BaseModel):
+    """What was taken is on disk."""
+
+    kept: int
+    repeated: int = Field(description="they were here before, or twice in this report; not counted again")
+    refused: list[RemarkOut]
+    doubted: list[RemarkOut] = Field(description="kept, though their meters can hardly have measured it; judged at closing")
+
+
 class AckBody(Request):
     """What a device did with a control."""
 

@@ -26,13 +26,10 @@ from numpy.typing import NDArray
 from gridnet import simulate
 from gridnet.case import Case
 from gridnet.clock import STEPS_PER_WEEK
-from gridnet.devices import make_fleet
 from gridnet.dispatch import idle
 from gridnet.errors import ModelError
 from gridnet.feeder import Feeder, SolvedModel
 from gridnet.limits import make_limits
-from gridnet.powerflow import compile_power_flow
-from gridnet.scenario import Scenario
 from gridnet.series.compose import PvTable, Series
 from gridnet.series.households import LoadTable
 
@@ -134,23 +131,7 @@ def _drawn(case: Case, rng: np.random.Generator, name: str) -> Case:
         battery_bus=feeder.battery_bus[kept.battery],
         model=model,
     )
-    return _case(case.scenario.model_copy(update={"name": name}), varied, series)
-
-
-def _case(scenario: Scenario, feeder: Feeder, series: Series) -> Case:
-    battery, power_flow = feeder.battery, compile_power_flow(feeder.model)
-    params = simulate.Params(
-        network=power_flow.network,
-        fleet=make_fleet(scenario, battery.p_kw, battery.e_kwh, feeder.pv.p_rated_kw, series.clock.dt_h),
-        device_bus=np.concatenate([feeder.battery_bus, feeder.pv_bus]),
-        load_bus=feeder.load_bus,
-        load_p_kw=series.load_p_kw,
-        load_q_kvar=series.load_q_kvar,
-        pv_p_kw=series.pv_p_kw,
-        buses=power_flow.buses,
-        lines=power_flow.lines,
-    )
-    return Case(scenario, feeder, series, power_flow, params)
+    return Case.of(case.scenario.model_copy(update={"name": name}), varied, series)
 
 
 def _keep(feeder: Feeder, rng: np.random.Generator) -> _Kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -67,7 +68,7 @@ def _wait_until_ready(start: Start, server: subprocess.Popen[bytes]) -> None:
         if not authority.exists():
             continue
         try:
-            ready = httpx.get(f"https://localhost:{start.port}/readyz", verify=str(authority)).json()
+            ready = httpx.get(f"https://localhost:{start.port}/readyz", verify=ssl.create_default_context(cafile=authority)).json()
         except httpx.HTTPError:
             continue
         if ready["detail"].get("decided"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import ssl
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
@@ -83,7 +84,8 @@ class _Clients:
         authority = Authority(folder / "tls")
         issued = authority.issue(folder / "client", "inverter")
         self._key = DeviceKey.simulated(0, "bench")
-        with httpx.Client(base_url=f"https://localhost:{PORT}", verify=str(authority.path(CA))) as client:
+        trusted = ssl.create_default_context(cafile=authority.path(CA))
+        with httpx.Client(base_url=f"https://localhost:{PORT}", verify=trusted) as client:
             token = operator_token(Start(folder, PORT), client)
             bearer = {"authorization": f"Bearer {token}", "content-type": "application/json"}
             body = {"id": "bench", "discharge_kw": 5, "charge_kw": 5, "lfdi": issued.lfdi, "owner": f"lfdi:{issued.lfdi}"}

@@ -26,7 +26,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Ask:
-    """One request; with `bodies`, the n-th request has the n-th."""
+    """One request; with `bodies`, the n-th request has the n-th, and one that is paced the first."""
 
     method: str
     path: str
@@ -56,7 +56,7 @@ def paced(load: Load, plan: Paced) -> tuple[list[float], int]:
         began = time.perf_counter()
 
         def timed(ask: Ask, due: float) -> tuple[float, bool]:
-            status = connections.send(ask, b"")
+            status = connections.send(ask, ask.bodies[0] if ask.bodies else b"")
             return 1000.0 * (time.perf_counter() - began - due), 200 <= status < 300
 
         waiting = []

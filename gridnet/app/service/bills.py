@@ -23,7 +23,7 @@ from sqlalchemy import Connection, or_, select
 from gridnet.app.pipeline import RELEASE_AFTER
 from gridnet.app.service.ledger_view import LedgerView
 from gridnet.app.service.model import Worth
-from gridnet.app.service.schema import messages
+from gridnet.app.service.readings import of_meter
 from gridnet.app.service.store import Store, seconds
 from gridnet.app.service.telemetry import QUARTER_S
 from gridnet.metering.cose import parse_sign1
@@ -206,9 +206,8 @@ def _refused(connection: Connection, device: str, span: tuple[str, str]) -> set[
 def _readings(connection: Connection, meter: str, since: datetime, until: datetime) -> dict[datetime, Reading]:
     """By the start of its interval the first reading that came of it, of those that came before it was released."""
     first, last = seconds(since) // QUARTER_S, seconds(until) // QUARTER_S + RELEASE_AFTER
-    query = select(messages.c.raw).where(messages.c.meter == meter, messages.c.quarter >= first, messages.c.quarter <= last)
     found: dict[datetime, Reading] = {}
-    for raw in connection.execute(query.order_by(messages.c.quarter, messages.c.sequence, messages.c.digest)).scalars():
+    for raw in of_meter(connection, meter, first, last):
         reading = Reading.decode(parse_sign1(raw).payload)
         if since <= reading.start < until:
             found.setdefault(reading.start, reading)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -14,6 +15,7 @@ from gridnet.errors import Fault, InputError
 
 PREFIX = "GRIDNET_SERVE_"
 FALLBACKS = ("rl", "mpc", "rule")
+_FEEDER = re.compile("[a-z0-9_-]{1,32}")
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,11 @@ class Config:
     """Every setting of the service. Raises `InputError` naming each fault."""
 
     scenario: str = "rural1"
-    """The live feeder."""
+    """The main live feeder."""
+    feeders: tuple[str, ...] = ()
+    """Further live feeders, each `NAME=SCENARIO`, or `NAME` where that is the scenario too."""
+    keeps_feeders: bool = True
+    """Whether this process keeps feeders going, or answers requests alone."""
     policy: str = "rl"
     """Who decides first; rl falls back on mpc, mpc on rule, rule on the default control."""
     decision_limit_s: float = 20.0
@@ -43,6 +49,8 @@ class Config:
     """That answer requests at a time."""
     frames_days: int = 400
     """How long it is kept what the live feeder did in each quarter-hour."""
+    readings_days: int = 400
+    """How long signed readings are kept after they were settled."""
     poll_s: int = 60
     """How often clients shall ask, where their protocol tells them."""
     post_s: int = 60
@@ -54,11 +62,18 @@ class Config:
         if self.webhook_ca and not Path(self.webhook_ca).is_file():
             faults.append(Fault("webhook_ca", repr(self.webhook_ca), "a file of certificates"))
         least = {"decision_limit_s": 0.01, "requests_per_minute": 1, "most_body_bytes": 1024, "most_nesting": 4}
-        for name, lowest in {**least, "threads": 1, "frames_days": 1, "poll_s": 1, "post_s": 1}.items():
+        for name, lowest in {**least, "threads": 1, "frames_days": 1, "readings_days": 14, "poll_s": 1, "post_s": 1}.items():
             if not getattr(self, name) >= lowest:
                 faults.append(Fault(name, str(getattr(self, name)), f"{lowest} or more"))
+        faults += _feeder_faults(self.feeders)
         if faults:
             raise InputError("the service can't be set up so:", faults)
+
+    @property
+    def further(self) -> tuple[tuple[str, str], ...]:
+        """Name and scenario of each further feeder."""
+        parts = (each.partition("=") for each in self.feeders)
+        return tuple((name.strip(), scenario.strip() or name.strip()) for name, _, scenario in parts)
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -88,6 +103,19 @@ class Config:
         if faults:
             raise InputError("the service can't be set up so:", faults)
         return made
+
+
+def _feeder_faults(feeders: tuple[str, ...]) -> Iterator[Fault]:
+    names: set[str] = set()
+    for each in feeders:
+        name, equals, scenario = (part.strip() for part in each.partition("="))
+        if not _FEEDER.fullmatch(name):
+            yield Fault("feeders", repr(each), "NAME or NAME=SCENARIO, the name 1 to 32 of a-z, 0-9, _ and -")
+        if name in names:
+            yield Fault("feeders", repr(each), "each name once")
+        if equals and not scenario:
+            yield Fault("feeders", repr(each), "a scenario after the =")
+        names.add(name)
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from gridnet.app.service import control_rows as rows
 from gridnet.app.service.devices import Devices
 from gridnet.app.service.effective import effective
 from gridnet.app.service.errors import Conflict, NotFound
+from gridnet.app.service.fencing import Overtaken, named
 from gridnet.app.service.model import (
     DISPATCH,
     NO_ENTERPRISE,
@@ -26,6 +28,7 @@ from gridnet.app.service.model import (
     Program,
     Setpoint,
 )
+from gridnet.app.service.names import MAIN, feeder_of
 from gridnet.app.service.operations import Operations, operator_only
 from gridnet.app.service.said import BUILT_IN, controls_of, default_of, programs_of, said_to
 from gridnet.app.service.schema import acks, controls, overrides, plans, programs, setpoints
@@ -188,20 +191,28 @@ class Controls:
             query = select(overrides.c.device).where(overrides.c.until_s > self._store.now_s())
             return frozenset(connection.execute(query).scalars())
 
-    def decided(self, now_decided: list[Setpoint], planned: list[Setpoint]) -> None:
-        """Keeps a policy's decision, each meter's interval once: what is there stays. Plans are replaced."""
-        decided_s = self._store.now_s()
-        with self._store.write() as connection:
-            known = {(row.meter, row.start_s): row for row in connection.execute(select(plans))}
+    def decided(self, now_decided: list[Setpoint], planned: list[Setpoint], feeder: str = MAIN) -> None:
+        """Keeps a policy's decision for a feeder, each meter's interval once: what is there stays. The feeder's plans are replaced.
+        Raises `Overtaken` where the interval went by meanwhile."""
+        own = plans.c.meter.startswith(f"{feeder}/", autoescape=True) if feeder else ~plans.c.meter.contains("/")
+        with self._store.write(feeder) as connection:
+            decided_s = self._store.now_s()
+            if any(seconds(each.end) <= decided_s for each in now_decided):
+                raise Overtaken(f"{named(feeder)}: what was decided came too late for its quarter-hour", got=decided_s)
+            known = {(row.meter, row.start_s): row for row in connection.execute(select(plans).where(own))}
             upsert(connection, setpoints, [_named_row(known, each, decided_s) for each in now_decided], replace=False)
-            connection.execute(delete(plans))
+            connection.execute(delete(plans).where(own))
             upsert(connection, plans, [_named_row(known, each, decided_s) for each in planned])
             for device in self._devices.metered(connection):
-                self._webhooks.put(connection, "controls", device.id)
+                if device.meter is not None and feeder_of(device.meter) == feeder:
+                    self._webhooks.put(connection, "controls", device.id)
 
-    def setpoints_at(self, start: datetime, connection: Connection) -> dict[str, Setpoint]:
-        """The policy's setpoints of an interval, by meter."""
-        found = connection.execute(select(setpoints).where(setpoints.c.start_s == seconds(start)))
+    def setpoints_at(self, start: datetime, connection: Connection, meters: Sequence[str] | None = None) -> dict[str, Setpoint]:
+        """The policy's setpoints of an interval, by meter; of all meters, or of some."""
+        which = setpoints.c.start_s == seconds(start)
+        if meters is not None:
+            which &= setpoints.c.meter.in_(meters)
+        found = connection.execute(select(setpoints).where(which))
         return {row.meter: rows.read_setpoint(row) for row in found}
 
     def last_decided(self) -> datetime | None:

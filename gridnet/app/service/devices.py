@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -68,6 +68,14 @@ class Devices:
         """The devices that speak for a sub-meter of the feeder, whosever they are."""
         found = connection.execute(select(devices).where(devices.c.meter.is_not(None)).order_by(devices.c.number))
         return [read_device(row._mapping) for row in found]
+
+    def keyed(self, connection: Connection, by: Principal, ids: Sequence[str] | None) -> list[tuple[str, str, str]]:
+        """(id, meter, its key) of devices that `by` may know of and that speak for a sub-meter; of some, or of all."""
+        asked = select(devices.c.id, devices.c.meter, devices.c.body).where(devices.c.meter.is_not(None), _visible(by))
+        if ids is not None:
+            asked = asked.where(devices.c.id.in_(ids))
+        found = ((row.id, row.meter, json.loads(row.body)["meter_key"]) for row in connection.execute(asked))
+        return [(device, meter, key) for device, meter, key in found if key is not None]
 
     def page(self, by: Principal, start: int = 0, limit: int = 100) -> tuple[list[Device], int]:
         """What `by` may see, in the order of registration, and how many there are in all."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridnet.app.service.model import Setpoint, Worth
+from gridnet.app.service.names import MAIN, qualified
 from gridnet.app.service.store import seconds
 from gridnet.app.service.telemetry import QUARTER_S
 from gridnet.case import Case
@@ -23,7 +24,7 @@ from gridnet.forecast.published import KnownPrices, known_prices
 from gridnet.limits import NetworkLimits, make_limits
 from gridnet.metering.points import MeterPoint, meter_points
 from gridnet.simulate import State
-from gridnet.tariff import Prices, make_prices
+from gridnet.tariff import Prices
 from gridnet_envs.shield import protect
 
 Floats = NDArray[np.float64]
@@ -35,12 +36,13 @@ AHEAD_STEPS = 96
 
 @dataclass(frozen=True)
 class LiveFeeder:
-    """A case whose clock is the calendar's."""
+    """A case whose clock is the calendar's. `name`: the service's of the feeder."""
 
     case: Case
+    name: str = MAIN
 
     @classmethod
-    def at(cls, case: Case, now: datetime) -> LiveFeeder:
+    def at(cls, case: Case, now: datetime, name: str = MAIN) -> LiveFeeder:
         """The case with its series moved so that `now` lies in them. Raises `InputError` for series shorter than a year."""
         clock = case.clock
         if clock.time_of(clock.steps - AHEAD_STEPS) - clock.start < PERIOD:
@@ -48,7 +50,11 @@ class LiveFeeder:
                 f"{case.scenario.name} has {clock.steps} steps of series; a live feeder needs 52 weeks and a day of them"
             )
         moved = replace(clock, start=clock.start + (now - clock.start) // PERIOD * PERIOD)
-        return cls(replace(case, series=replace(case.series, clock=moved)))
+        return cls(replace(case, series=replace(case.series, clock=moved)), name)
+
+    def meter(self, local: str) -> str:
+        """The service's name of a meter that the feeder knows as `local`."""
+        return qualified(self.name, local)
 
     @cached_property
     def limits(self) -> NetworkLimits:
@@ -60,6 +66,11 @@ class LiveFeeder:
         """The sub-meters of the controllable devices, in the order of devices."""
         subs = [point for point in meter_points(self.case) if point.device is not None]
         return tuple(sorted(subs, key=lambda point: point.device or 0))
+
+    @cached_property
+    def meters(self) -> tuple[str, ...]:
+        """The service's names of the sub-meters, in the order of devices."""
+        return tuple(self.meter(point.name) for point in self.points)
 
     @property
     def anchor(self) -> int:
@@ -105,16 +116,16 @@ class LiveFeeder:
     def _known(self) -> KnownPrices:
         return known_prices(self.case.series.price_eur_per_mwh, self.case.clock)
 
-    @cached_property
+    @property
     def prices(self) -> Prices:
         """Of every step."""
-        return make_prices(self.case.scenario, self.case.series)
+        return self.case.prices
 
     def asked(self, decided: Mapping[str, Setpoint]) -> Floats:
-        """(2, devices) the setpoints decided for each meter, the default where none was."""
+        """(2, devices) the setpoints decided for each meter, by the service's names, the default where none was."""
         asked = self.default_kw()
         for point in self.points:
-            setpoint = decided.get(point.name)
+            setpoint = decided.get(self.meter(point.name))
             if setpoint is not None and point.device is not None:
                 asked[:, point.device] = setpoint.p_kw, setpoint.q_kvar
         return asked

@@ -8,7 +8,6 @@ from gridnet.app.service.schema import (
     controls,
     devices,
     measurements,
-    messages,
     meta,
     overrides,
     plans,
@@ -45,10 +44,7 @@ SETPOINTS, PLANS = (
     select(table).where(table.c.meter == _METER, table.c.end_s > _SINCE, table.c.start_s <= _UNTIL) for table in (setpoints, plans)
 )
 """The same of the policy's."""
-KNOWN = select(messages.c.digest).where(
-    messages.c.meter == _METER, messages.c.digest.in_(bindparam("digests", expanding=True, type_=Text))
-)
-"""Which of some digests a meter's messages have."""
 MARK = select(meta.c.value).where(meta.c.key == bindparam("key", type_=Text))
+MARKS = select(meta).where(meta.c.key.in_(bindparam("keys", expanding=True, type_=Text)))
 EVER_S = 2**53
 """An `until_s` that lets everything come."""

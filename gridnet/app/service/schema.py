@@ -94,7 +94,20 @@ messages = _table(
     Column("received_s", BigInteger, nullable=False),
     Column("quarter", BigInteger, nullable=False, index=True),
 )
-"""Signed readings as they came. `quarter` is the step in whose course they count as arrived."""
+"""Signed readings of the first feeder, as versions before 0003 keep them."""
+
+readings = _table(
+    "readings",
+    _key("quarter", BigInteger),
+    Column("feeder", Text, primary_key=True, nullable=False, index=True),
+    _key("meter"),
+    _key("sequence", BigInteger),
+    Column("digest", LargeBinary, primary_key=True, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("received_s", BigInteger, nullable=False),
+)
+"""Signed readings as they came. `quarter` (since 1970) is the step in whose course they count as arrived, `meter` the name within
+the feeder. PostgreSQL parts them by week: see `partitions`."""
 
 measurements = _table(
     "measurements",

@@ -29,7 +29,11 @@ from gridnet.errors import Fault, GridnetError, InputError
 MOST_ATTEMPTS = 12
 FIRST_WAIT_S, LONGEST_WAIT_S = 2, 300
 TIMEOUT_S = 5.0
+TAKEN_S = 60
+"""How long one is a process's that took it: longer than it takes to send it."""
 _BATCH = 50
+_SENDING = "/outbox"
+"""Whose lock is taken to send, shared by all: no feeder has such a name."""
 _EMBEDDING = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 """IPv6 addresses whose last 32 bits are an IPv4 address: NAT64, and the old compatible ones."""
 
@@ -126,7 +130,9 @@ class Webhooks:
         if not wanted:
             return
         fresh = (outbox.c.attempts == 0) & (outbox.c.topic == topic)
-        wanted -= set(connection.execute(select(outbox.c.subscription).where(fresh)).scalars())
+        # Locked: nobody takes one before what it shall tell is there to see.
+        waiting = select(outbox.c.subscription).where(fresh).order_by(outbox.c.id).with_for_update()
+        wanted -= set(connection.execute(waiting).scalars())
         now_s = self._store.now_s()
         rows = [{"id": secrets.token_hex(16), "subscription": each, "topic": topic} for each in sorted(wanted)]
         if rows:
@@ -139,22 +145,24 @@ class Webhooks:
         connection.execute(delete(subscriptions).where(subscriptions.c.device == device))
 
     def send_due(self, client: httpx.Client) -> int:
-        """Sends what is due, once each; gives how many arrived. A failure waits twice as long as the one before, 5 minutes at
-        most, and is given up after the twelfth."""
+        """Sends what is due, once each, whoever else sends too; gives how many arrived. A failure waits twice as long as the one
+        before, 5 minutes at most, and is given up after the twelfth."""
         sent = 0
-        for row, subscription in self._due():
-            one = outbox.c.id == row.id
-            due_s = self._store.now_s() + min(FIRST_WAIT_S * 2**row.attempts, LONGEST_WAIT_S)
-            with self._store.write() as connection:
-                # Taken: what changes from now on is told in a notification of its own.
-                connection.execute(update(outbox).where(one).values(attempts=row.attempts + 1, due_s=due_s))
+        for waiting in self._due():
+            taken = self._take(waiting)
+            if taken is None:
+                continue
+            row, subscription = taken
             problem = self._send(client, subscription, row.topic)
             sent += problem is None
-            with self._store.write() as connection:
+            # Where it took so long that another has taken it since, that one says what became of it.
+            ours = (outbox.c.id == row.id) & (outbox.c.attempts == row.attempts + 1)
+            with self._store.write(_SENDING, shared=True) as connection:
                 if problem is None or row.attempts + 1 >= MOST_ATTEMPTS:
-                    connection.execute(delete(outbox).where(one))
+                    connection.execute(delete(outbox).where(ours))
                 else:
-                    connection.execute(update(outbox).where(one).values(problem=problem[:500]))
+                    due_s = self._store.now_s() + min(FIRST_WAIT_S * 2**row.attempts, LONGEST_WAIT_S)
+                    connection.execute(update(outbox).where(ours).values(problem=problem[:500], due_s=due_s))
         return sent
 
     def waiting(self) -> int:
@@ -162,14 +170,28 @@ class Webhooks:
         with self._store.read() as connection:
             return len(connection.execute(select(outbox.c.id)).all())
 
-    def _due(self) -> list[tuple[Row[Any], Subscription]]:
-        query = select(outbox).join(subscriptions, subscriptions.c.id == outbox.c.subscription)
+    def _due(self) -> list[str]:
+        """Ids of what is due, longest first."""
+        query = select(outbox.c.id).join(subscriptions, subscriptions.c.id == outbox.c.subscription)
         query = query.where(outbox.c.due_s <= self._store.now_s()).order_by(outbox.c.due_s, outbox.c.id).limit(_BATCH)
         with self._store.read() as connection:
-            rows = connection.execute(query).all()
-            found = select(subscriptions).where(subscriptions.c.id.in_([row.subscription for row in rows]))
-            known = {each.id: _read(each) for each in connection.execute(found)}
-        return [(row, known[row.subscription]) for row in rows if row.subscription in known]
+            return list(connection.execute(query).scalars())
+
+    def _take(self, waiting: str) -> tuple[Row[Any], Subscription] | None:
+        """What waits, as it was, and due again later, should this process die; None where another has it, or nobody any more."""
+        now_s = self._store.now_s()
+        due = (outbox.c.id == waiting) & (outbox.c.due_s <= now_s)
+        with self._store.write(_SENDING, shared=True) as connection:
+            row = connection.execute(select(outbox).where(due).with_for_update(skip_locked=True)).first()
+            if row is None:
+                return None
+            wanted = connection.execute(select(subscriptions).where(subscriptions.c.id == row.subscription)).first()
+            if wanted is None:
+                return None
+            # Taken: what changes from now on is told in a notification of its own.
+            taken = {"attempts": row.attempts + 1, "due_s": now_s + TAKEN_S}
+            connection.execute(update(outbox).where(outbox.c.id == waiting).values(**taken))
+        return row, _read(wanted)
 
     def _send(self, client: httpx.Client, subscription: Subscription, topic: str) -> str | None:
         """What went wrong; None where it arrived."""

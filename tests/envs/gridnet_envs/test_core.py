@@ -21,7 +21,7 @@ from gridnet.scenario import Forecast, Limits, Tariff
 from gridnet.simulate import State
 from gridnet.simulate import step as simulate_step
 from gridnet_envs.actions import BELIEFS, answer_value, believe
-from gridnet_envs.core import Core, Seat, episode_starts
+from gridnet_envs.core import SEAT_STEPS, Core, Seat, episode_starts
 from gridnet_envs.options import Options
 from gridnet_envs.outlook import SEGMENTS, VIEWS, look_ahead
 from gridnet_envs.reward import TERMS, Penalties
@@ -323,6 +323,26 @@ def test_a_seat_names_what_is_believed_beside_the_outlook_and_keeps_its_memory_c
     np.testing.assert_array_equal(seat.value(np.zeros(BELIEFS)), outlook[0, 0])
     assert seat.actions == BELIEFS
     assert seat.slots == layout(load_case("rural1"), devices=False)
+
+
+@pytest.mark.parametrize("steps", [[0, SEAT_STEPS - 1, SEAT_STEPS], [30_000, 12, 20_000 + SEAT_STEPS, 35_135]])
+def test_a_seat_sees_at_any_step_what_a_core_sees(steps: list[int]) -> None:
+    core, seat = seated(True)
+    soc = np.full(len(steps), 0.4)
+    seen, outlook = core.look(np.array(steps), soc)
+    for row, step in enumerate(steps):
+        np.testing.assert_array_equal(seat.observe(step, np.full(5, 0.4)), seen[row])
+        np.testing.assert_array_equal(seat.value(np.zeros(BELIEFS)), outlook[row, 0])
+
+
+def test_a_seat_keeps_what_is_known_at_few_steps() -> None:
+    _, seat = seated(True)
+    seat.observe(5000, np.full(5, 0.5))
+    world = seat._core.world
+    for rows in (world.features, world.outlook.surplus_kw, world.outlook.pv_kw):
+        assert rows[5000].any()
+        assert not rows[:5000].any()
+        assert not rows[5000 + SEAT_STEPS :].any()
 
 
 def test_a_seat_answers_at_the_prices_of_the_step_it_observed() -> None:

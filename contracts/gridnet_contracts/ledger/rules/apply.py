@@ -9,7 +9,7 @@ from gridnet_contracts.ledger.actions.base import Action
 from gridnet_contracts.ledger.actions.money import Move
 from gridnet_contracts.ledger.errors import NotFounded
 from gridnet_contracts.ledger.rules import certificates, facts, storage
-from gridnet_contracts.ledger.rules.context import CERTIFIED, Context
+from gridnet_contracts.ledger.rules.context import CERTIFIED, GREY, Context
 from gridnet_contracts.ledger.state import Place
 
 Rule = Callable[[Context, Any], None]
@@ -42,6 +42,12 @@ RULES: dict[str, Rule] = {
     "verdict": facts.verdict,
 }
 
+SIDES = {
+    "charge": (("source", GREY), ("lot", GREY), ("lot", CERTIFIED)),
+    "discharge": tuple((side, asset) for side in ("lot", "loss", "delivered") for asset in (GREY, CERTIFIED)),
+}
+"""Of a storage device: the accounts that a record moves something in."""
+
 
 def places_of(action: Action) -> list[Place]:
     """The balances that an action most often moves: worth looking up together, before a batch. Others are found as they are met."""
@@ -53,7 +59,8 @@ def places_of(action: Action) -> list[Place]:
     accounts += [f"held/{fields['owner']}"] if fields.get("held") or action.kind == "release" else []
     accounts += [f"source/{fields['device']}"] if action.kind == "issue" else []
     accounts += [f"retired/{fields['beneficiary']}"] if action.kind == "claim" else []
-    return [(account, CERTIFIED) for account in accounts]
+    stored = [(f"{side}/{fields['device']}", asset) for side, asset in SIDES.get(action.kind, ())]
+    return [*((account, CERTIFIED) for account in accounts), *stored]
 
 
 def apply(context: Context, action: Action) -> None:

@@ -8,8 +8,10 @@ import os
 import random
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.synchronize import Barrier
@@ -26,6 +28,7 @@ from gridnet_contracts.ledger.entry import Order
 from gridnet_contracts.ledger.errors import LedgerError
 from gridnet_contracts.ledger.ledger import Ledger, Receipt
 from gridnet_contracts.ledger.seal import Seal
+from gridnet_contracts.ledger.sequencer import Sequencer
 from tests.contracts.gridnet_contracts.ledger.builders import certificate, charge, discharge, issue, pay
 from tests.contracts.gridnet_contracts.ledger.stores import Place
 
@@ -151,3 +154,30 @@ def attempt(pipe: Connection, place: Place, gate: Barrier, wanted: list[Order]) 
             ended[type(error).__name__] += 1
     ledger.close()
     pipe.send(ended)
+
+
+def hurry(pipe: Connection, place: Place, gate: Barrier, number: int) -> None:
+    """Four threads ask a sequencer for ten payments each, and twice for one that nobody can make; sends entry to leaf hash, and the
+    names of the refusals."""
+    sequencer = Sequencer(opened(place))
+    here = threading.Barrier(4, gate.wait)
+
+    def ask(thread: int) -> tuple[dict[int, bytes], Counter[str]]:
+        made, refused = dict[int, bytes](), Counter[str]()
+        here.wait()
+        for turn in range(12):
+            asked = Order(f"{number}-{thread}-{turn}", pay(2**40 if turn % 6 == 5 else 1))
+            try:
+                [receipt] = sequencer.commit([asked])
+                made[receipt.entry] = receipt.leaf_hash
+            except LedgerError as error:
+                refused[type(error).__name__] += 1
+        return made, refused
+
+    entered, refusals = dict[int, bytes](), Counter[str]()
+    with ThreadPoolExecutor(4) as threads:
+        for made, refused in threads.map(ask, range(4)):
+            entered |= made
+            refusals += refused
+    sequencer.ledger.close()
+    pipe.send((entered, refusals))

@@ -34,6 +34,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/devices": {"id": "alice-2", "discharge_kw": 5, "owner": "alice"},
     "PATCH /api/v1/devices/{device}": {"reserve": 0.5},
     "POST /api/v1/devices/{device}/telemetry": {"measurements": [{"channel": "soc", "start": NOON.isoformat(), "value": 0.5}]},
+    "POST /api/v1/telemetry": {"readings": ["AAAA"]},
     "POST /api/v1/devices/{device}/acks": {"control": "CONTROL", "status": "received", "at": SOON},
     "PUT /api/v1/devices/{device}/default-control": {"p_kw": 5},
     "POST /api/v1/devices/{device}/override": {"until": SOON},
@@ -52,8 +53,9 @@ ANYBODYS = {
     "GET /api/v1/credits",
     "GET /api/v1/certificates",
     "GET /api/v1/log/checkpoint",
+    "POST /api/v1/telemetry",
 }
-"""Open to everybody who is known; what they show is looked at on its own."""
+"""Open to everybody who is known; what they show, or take, is looked at on its own."""
 AUDITORS = {"GET /api/v1/log/proof", "GET /api/v1/audit/export", "GET /api/v1/admin/operations"}
 WITHOUT = {"POST /oauth/token", "GET /healthz", "GET /readyz", "GET /metrics", "GET /version"}
 OUTSIDE_OWN = {"GET /auth/server", "POST /auth/token"}

@@ -23,7 +23,7 @@ from sqlalchemy import func, select
 
 from gridnet.app import serve
 from gridnet.app.service.model import Principal
-from gridnet.app.service.schema import controls, messages
+from gridnet.app.service.schema import controls, readings
 from gridnet_contracts.ledger.database import Database
 from tests.gridnet.app.service.feeder import write_year
 from tests.gridnet.app.service.parts import KEY, Clock, Meter, service_on
@@ -190,7 +190,7 @@ def test_a_killed_server_has_lost_nothing_that_it_acknowledged_and_counts_nothin
     assert server.count(controls) == len(asked)
     database = Database.reading(f"sqlite:///{server.folder / 'service.db'}")
     with database.read() as connection:
-        kept = connection.execute(select(messages.c.raw).where(messages.c.meter == "bat-00")).scalars().all()
+        kept = connection.execute(select(readings.c.raw).where(readings.c.meter == "bat-00")).scalars().all()
     database.close()
     assert set(sent) <= set(kept)
     assert len(kept) == len(set(kept))

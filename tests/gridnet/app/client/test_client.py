@@ -12,7 +12,7 @@ import pytest
 from gridnet.app.api.schemas import DeviceBody, DeviceChanges, DispatchBody, FieldsBody, MeasurementBody
 from gridnet.app.client import Client, Patience, Refused, Secret, Unreachable
 from gridnet.app.service.authority import CA, Authority
-from gridnet.metering.cose import sign
+from gridnet.metering.cose import message_hash, sign
 from gridnet.metering.keys import DeviceKey
 from gridnet.metering.reading import Reading
 from tests.gridnet.app.serving import METER, Server
@@ -124,6 +124,11 @@ def test_a_reading_reported_twice_counts_once(server: Server) -> None:
         assert first.measurements == 1
         forged = sign(Reading(device=METER, sequence=1, previous=bytes(32), start=start, **numbers), DeviceKey.generate())
         assert device.report("metered", [forged]).readings[0].problem is not None
+        following = sign(
+            Reading(device=METER, sequence=1, previous=message_hash(raw), start=start + timedelta(minutes=15), **numbers), key
+        )
+        said = device.report_readings([raw, forged, following])
+        assert (said.kept, said.repeated, [each.index for each in said.refused]) == (1, 1, [1])
 
 
 def test_an_auditor_takes_the_ledger_away(server: Server, tmp_path: Path) -> None:

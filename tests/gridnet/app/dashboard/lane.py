@@ -16,6 +16,7 @@ from typing import Any
 from gridnet.app.service.bills import Bill, Household, bill
 from gridnet.app.service.ledger_view import LedgerView
 from gridnet.app.service.model import Worth
+from gridnet.app.service.names import MAIN
 from gridnet.app.service.service import Service
 from gridnet.app.service.store import seconds
 from gridnet.app.service.telemetry import QUARTER_S
@@ -129,7 +130,7 @@ class Lane:
             soc_ppm=500_000 if meter == "bat-00" else None,
         )
         with self.service.store.write() as connection:
-            self.service.telemetry.keep(connection, [(reading, raw)], seconds(start) // QUARTER_S + 1 + late)
+            self.service.telemetry.keep(connection, MAIN, [(reading, raw)], seconds(start) // QUARTER_S + 1 + late)
         return reading
 
     def settles(self, number: int, ann: tuple[int, int] | None, ben: tuple[int, int] | None, pv_wh: int = 0) -> None:

@@ -17,13 +17,15 @@ from typing import NamedTuple
 from sqlalchemy import event
 
 from gridnet.app.community import seal_in
+from gridnet.app.service.books import Books
 from gridnet.app.service.config import Config
 from gridnet.app.service.frames import Frame
+from gridnet.app.service.keeper import Keeper, Makings
 from gridnet.app.service.live import LiveFeeder
 from gridnet.app.service.loop import Loop
 from gridnet.app.service.model import Device, Principal
 from gridnet.app.service.service import Service
-from gridnet.app.service.settling import Books, Settler
+from gridnet.app.service.settling import Settler
 from gridnet.case import load_case
 from gridnet.metering.cose import message_hash, sign
 from gridnet.metering.points import MeterPoint
@@ -84,7 +86,11 @@ def reopened(folder: Path) -> Lived:
 
 def make_loop(folder: Path, made: Lived) -> Loop:
     """What takes it on: `tick` after each `clock.forward(minutes=15)`."""
-    return Loop(made.service, made.live, [Rule()], lambda live: Settler(made.service, live, _books(folder, made), _SEED))
+
+    def settler(live: LiveFeeder) -> Settler:
+        return Settler(made.service, live, lambda _: _books(folder, made), _SEED)
+
+    return Loop(made.service, [Keeper(made.service, Makings(lambda _: made.live, lambda: [Rule()], settler))])
 
 
 @contextmanager

@@ -13,12 +13,14 @@ from sqlalchemy import select
 
 from gridnet.app.cli import main
 from gridnet.app.service import marks
+from gridnet.app.service.books import Books
 from gridnet.app.service.config import Config
+from gridnet.app.service.keeper import Keeper, Makings
 from gridnet.app.service.live import LiveFeeder
 from gridnet.app.service.loop import Loop
-from gridnet.app.service.schema import messages
+from gridnet.app.service.schema import readings
 from gridnet.app.service.service import Service
-from gridnet.app.service.settling import Books, Settler
+from gridnet.app.service.settling import Settler
 from gridnet.app.service.telemetry import QUARTER_S
 from gridnet.case import Case, load_case
 from gridnet.metering.cose import parse_sign1
@@ -65,12 +67,27 @@ class Plant:
         self.live = LiveFeeder.at(self.case, self.clock.now)
         names = frozenset(point.name for point in self.live.points)
         self.service = Service.on(Database(self.url), Config(decision_limit_s=60.0), names, self.live.safe_pv_share, self.clock)
-        self.loop = Loop(self.service, self.live, [Rule()], self._settler)
+        self.keeper = self.make_keeper()
+        self.loop = Loop(self.service, [self.keeper])
+
+    @property
+    def settler(self) -> Settler:
+        """What closes quarter-hours, once it was ticked."""
+        assert self.keeper.settler is not None
+        return self.keeper.settler
+
+    def make_keeper(self) -> Keeper:
+        """What keeps the feeder going."""
+        made = Makings(lambda now: LiveFeeder.at(self.case, now), lambda: [Rule()], self._settler)
+        return Keeper(self.service, made)
 
     def _settler(self, live: LiveFeeder) -> Settler:
+        return Settler(self.service, live, self._books, SEED)
+
+    def _books(self, live: LiveFeeder) -> Books:
         sealed = self.folder / "seal"
         seal = Seal.at(sealed) if sealed.exists() else Seal.make(sealed, "plant.example/year")
-        return Settler(self.service, live, Books.opened(self.service.store.database, seal, live), SEED)
+        return Books.opened(self.service.store.database, seal, live)
 
     def run(self, quarters: int, each: Callable[[int], Any] = lambda _: None) -> None:
         """Ticks at the start of one quarter-hour after the other; `each` comes after each tick."""
@@ -96,7 +113,7 @@ class Plant:
         """Readings of a meter, as they are kept."""
         with self.service.store.read() as connection:
             raws = connection.execute(
-                select(messages.c.raw).where(messages.c.meter == meter).order_by(messages.c.sequence)
+                select(readings.c.raw).where(readings.c.meter == meter).order_by(readings.c.sequence)
             ).scalars()
             return [Reading.decode(parse_sign1(raw).payload) for raw in raws]
 

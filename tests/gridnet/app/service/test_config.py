@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gridnet.app.service.config import FALLBACKS, Config
+from gridnet.app.service.names import feeder_of, local, qualified
 from gridnet.errors import InputError
 
 
@@ -87,3 +90,36 @@ def test_a_file_that_is_no_settings_is_refused_in_words(tmp_path: Path) -> None:
 def test_each_policy_falls_back_on_the_simpler_ones() -> None:
     assert Config(policy="rl").policies == FALLBACKS == ("rl", "mpc", "rule")
     assert Config(policy="rule").policies == ("rule",)
+
+
+def test_further_feeders_have_a_name_and_a_scenario() -> None:
+    config = Config.load(
+        None, {"GRIDNET_SERVE_FEEDERS": "east=rural1, rural3 , north = /a/b.toml", "GRIDNET_SERVE_KEEPS_FEEDERS": "false"}
+    )
+    assert config.further == (("east", "rural1"), ("rural3", "rural3"), ("north", "/a/b.toml"))
+    assert not config.keeps_feeders
+    assert Config().further == ()
+
+
+@pytest.mark.parametrize(
+    "names", [("East",), ("a/b",), ("=rural1",), ("n" * 33,), ("east=",), ("east=rural1", "east=rural3"), ("é",)]
+)
+def test_a_feeder_that_cant_be_named_so_is_refused(names: tuple[str, ...]) -> None:
+    assert _refused(feeders=names) == {"feeders"}
+
+
+def test_every_feeder_that_cant_be_is_told() -> None:
+    with pytest.raises(InputError) as refused:
+        Config(feeders=("East", "b/c", "east", "east"), threads=0)
+    assert [fault.where for fault in refused.value.faults] == ["threads", "feeders", "feeders", "feeders"]
+
+
+@given(st.text(st.characters(exclude_characters="="), max_size=40))
+def test_a_feeders_name_never_reads_as_two(name: str) -> None:
+    try:
+        config = Config(feeders=(f"{name}=tiny",))
+    except InputError:
+        return
+    ((known, scenario),) = config.further
+    assert scenario == "tiny"
+    assert (feeder_of(qualified(known, "bat-00")), local(qualified(known, "bat-00"))) == (known, "bat-00")

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from gridnet.app.cli import main
+from gridnet.app.service import partitions
 from gridnet.app.service.schema import METADATA
 from gridnet.app.service.service import Service
 from gridnet.app.service.store import VERSION_TABLE
@@ -19,10 +20,12 @@ from tests.gridnet.app.service.parts import ALICE, NOON, OPERATOR, QUARTER, Cloc
 def test_the_tables_are_those_that_the_code_sees(either: Service) -> None:
     with either.store.read() as connection:
         seen = inspect(connection)
-        assert {name for name in seen.get_table_names() if name.startswith("service_")} == {*METADATA.tables, VERSION_TABLE}
+        there = {name for name in seen.get_table_names() if name.startswith("service_")}
+        parts = {partitions.name_of(week) for week in partitions.weeks(connection)}
+        assert there - parts == {*METADATA.tables, VERSION_TABLE}
         for name, table in METADATA.tables.items():
-            there = {column["name"]: column["nullable"] for column in seen.get_columns(name)}
-            assert there == {column.name: column.nullable for column in table.columns}, name
+            columns = {column["name"]: column["nullable"] for column in seen.get_columns(name)}
+            assert columns == {column.name: column.nullable for column in table.columns}, name
             assert set(seen.get_pk_constraint(name)["constrained_columns"]) == {column.name for column in table.primary_key}, name
             wanted = {column.name for column in table.columns if column.unique}
             unique = [each["column_names"] for each in seen.get_unique_constraints(name)]
@@ -36,7 +39,8 @@ def test_types_are_those_that_the_code_sees(either: Service) -> None:
     families |= {"DOUBLE": "float", "DOUBLE PRECISION": "float", "DOUBLE_PRECISION": "float"}
     with either.store.read() as connection:
         for name, table in METADATA.tables.items():
-            there = {column["name"]: families[str(column["type"])] for column in inspect(connection).get_columns(name)}
+            columns = inspect(connection).get_columns(name)
+            there = {column["name"]: families[str(column["type"]).partition(" COLLATE")[0]] for column in columns}
             assert there == {column.name: families[str(column.type)] for column in table.columns}, name
 
 

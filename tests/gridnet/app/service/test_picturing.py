@@ -14,7 +14,7 @@ import pytest
 from gridnet import simulate
 from gridnet.app.service.decisions import Decider
 from gridnet.app.service.frames import OUTLOOK_STEPS, Frame, Frames
-from gridnet.app.service.loop import Loop
+from gridnet.app.service.keeper import Keeper
 from gridnet.app.service.settling import Settler
 from gridnet.app.service.store import seconds
 from gridnet.app.service.telemetry import QUARTER_S
@@ -224,14 +224,14 @@ def test_a_picture_that_fails_stops_no_decision(
 
 def test_setpoints_are_out_before_the_picture_is_made(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     there: list[int] = []
-    own = Loop._picture
+    own = Keeper._picture
 
-    def looking(loop: Loop, *given: object) -> None:
+    def looking(keeper: Keeper, *given: object) -> None:
         with plant.service.store.read() as connection:
             there.append(len(plant.service.controls.setpoints_at(FAR, connection)))
-        own(loop, *given)  # type: ignore[arg-type]
+        own(keeper, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Loop, "_picture", looking)
+    monkeypatch.setattr(Keeper, "_picture", looking)
     plant.run(1)
     assert there == [len(plant.live.points)]
 

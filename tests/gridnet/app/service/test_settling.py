@@ -14,11 +14,12 @@ from sqlalchemy import func, select
 
 from gridnet.app.service import marks
 from gridnet.app.service.errors import Unavailable
-from gridnet.app.service.loop import Loop
+from gridnet.app.service.keeper import Keeper
 from gridnet.app.service.model import Measurement
-from gridnet.app.service.schema import messages, setpoints
+from gridnet.app.service.names import MAIN
+from gridnet.app.service.schema import messages, readings, setpoints
 from gridnet.app.service.settling import Settler
-from gridnet.app.service.store import moment
+from gridnet.app.service.store import moment, upsert
 from gridnet.app.service.telemetry import QUARTER_S
 from gridnet.errors import GridnetError, LedgerError
 from gridnet.metering.cose import open_message
@@ -30,7 +31,6 @@ from gridnet_contracts.ledger.actions.records import GridFactor
 from gridnet_contracts.ledger.entry import Order
 from gridnet_contracts.ledger.ledger import Ledger
 from gridnet_contracts.ledger.seal import Seal
-from gridnet_policies.rule import Rule
 from tests.gridnet.app.service.parts import ALICE, KEY, OPERATOR, QUARTER, Clock, Meter, metered
 from tests.gridnet.app.service.plant import FAR, Plant, case_at
 
@@ -87,6 +87,25 @@ def test_quarter_hours_are_closed_one_after_the_other_and_the_ledger_is_sound(go
     assert plant.is_sound()
 
 
+def test_a_reading_that_lies_where_two_versions_keep_it_counts_once(going_on: Callable[[str], Plant]) -> None:
+    calm, doubled = going_on("once"), going_on("twice")
+
+    def copy(_: int) -> None:
+        """Each of the device's readings arrives in the next quarter-hour again, by way of the version before."""
+        with doubled.service.store.write(MAIN) as connection:
+            of_now = select(readings).where(readings.c.meter == "bat-01", readings.c.quarter == doubled.settled() + 1)
+            for row in connection.execute(of_now).all():
+                again = {"meter": row.meter, "sequence": row.sequence, "digest": row.digest.hex(), "raw": row.raw}
+                upsert(connection, messages, [{**again, "received_s": 0, "quarter": row.quarter + 1}], replace=False)
+
+    _run(calm, 5)
+    _run(doubled, 5, copy)
+    assert doubled.settler.pipeline.readings() == calm.settler.pipeline.readings()
+    assert [key for key, _ in doubled.entries()] == [key for key, _ in calm.entries()]
+    assert doubled.settler.pipeline.tally.readings == {**calm.settler.pipeline.tally.readings, "copies": 3}
+    assert doubled.is_sound()
+
+
 def _restarts(plant: Plant, _: pytest.MonkeyPatch) -> None:
     plant.start()
 
@@ -109,7 +128,7 @@ def _killed(at: str) -> Callable[[Plant, pytest.MonkeyPatch], None]:
 def _trap(patch: pytest.MonkeyPatch, at: str) -> None:
     step, _, when = at.partition(" ")
     owner, name = {
-        "decide": (Loop, "_decide"),
+        "decide": (Keeper, "_decide"),
         "live": (Settler, "_live_through"),
         "judge": (Settler, "_close"),
         "publish": (Seal, "sign"),
@@ -211,8 +230,7 @@ def test_what_a_real_device_reports_is_what_the_feeder_sees_and_the_ledger_count
     _run(plant, 5)
     own = plant.heard("bat-01")
     assert {each.injected_wh for each in own} >= {100, 101, 102, 103}
-    settler = plant.loop._settler
-    assert settler is not None
+    settler = plant.settler
     accepted = [
         reading for readings in settler.pipeline.readings().values() for name, reading in readings.items() if name == "bat-01"
     ]
@@ -226,8 +244,7 @@ def test_a_real_device_that_says_nothing_is_not_spoken_for(going_on: Callable[[s
     plant.run(3)
     assert len(plant.heard("bat-01")) == before
     assert len(plant.heard("bat-00")) > before
-    settler = plant.loop._settler
-    assert settler is not None
+    settler = plant.settler
     assert settler.pipeline.tally.readings["rejected"] == 0
 
 
@@ -239,7 +256,7 @@ def test_binding_a_meter_leaves_what_it_said_before_valid(going_on: Callable[[st
     plant.run(3)
     with plant.service.store.read() as connection:
         registry = KeyRegistry.decode(str(marks.marked(connection, marks.KEYS)))
-        raws = connection.execute(select(messages.c.raw).where(messages.c.meter.in_(["bat-00", "pv-00"]))).scalars().all()
+        raws = connection.execute(select(readings.c.raw).where(readings.c.meter.in_(["bat-00", "pv-00"]))).scalars().all()
     assert raws
     for raw in raws:
         open_message(raw, registry, plant.clock.now)
@@ -258,8 +275,7 @@ def test_a_meter_whose_device_is_gone_and_comes_again_is_heard(going_on: Callabl
 
 def _accepted(plant: Plant, meter: str = "bat-01") -> list[Reading | None]:
     """What verification took from a meter, quarter-hour by quarter-hour."""
-    settler = plant.loop._settler
-    assert settler is not None
+    settler = plant.settler
     return [readings.get(meter) for _, readings in sorted(settler.pipeline.readings().items())]
 
 
@@ -331,7 +347,7 @@ def test_a_database_that_is_away_is_waited_for(going_on: Callable[[str], Plant],
             each.rename(hidden.with_name(each.name.replace("plant", "hidden")))
         path.mkdir()  # as good as unreadable, for root too
         with pytest.raises((Unavailable, LedgerError)):
-            Loop(plant.service, plant.live, [Rule()], plant._settler).tick()
+            plant.make_keeper().tick()
         with pytest.raises(Unavailable):
             plant.service.controls.effective(ALICE, "alice-1")
         path.rmdir()

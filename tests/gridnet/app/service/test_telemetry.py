@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from gridnet.app.service import marks
 from gridnet.app.service.errors import NotFound
 from gridnet.app.service.model import Measurement
-from gridnet.app.service.schema import messages
+from gridnet.app.service.schema import readings
 from gridnet.app.service.service import Service
 from gridnet.app.service.telemetry import CLOSED, MOST_MESSAGES, MOST_VALUES, QUARTER_S
 from gridnet.errors import InputError
@@ -34,7 +34,7 @@ def metering(service: Service) -> Service:
 
 def _kept(service: Service) -> int:
     with service.store.read() as connection:
-        return connection.execute(select(func.count()).select_from(messages)).scalar_one()
+        return connection.execute(select(func.count()).select_from(readings)).scalar_one()
 
 
 def _arrived(service: Service, quarter: int) -> list[bytes]:
