@@ -98,9 +98,10 @@ def make_community(case: Case, privacy: Privacy) -> Community:
     return Community(case, name, {home.bus: privacy.pseudonym(f"{name}/{home.name}") for home in homes})
 
 
-def registration(community: Community, privacy: Privacy, programme: Programme) -> list[Order]:
-    """Assets and devices; the same orders whenever they are asked for."""
-    fleet, start = community.case.fleet, instant(community.case.clock.start)
+def registration(community: Community, privacy: Privacy, programme: Programme, commissioned: str | None = None) -> list[Order]:
+    """Assets and devices, `commissioned` when the series begin where nothing else is said; the same orders whenever they are asked
+    for."""
+    fleet, start = community.case.fleet, commissioned or instant(community.case.clock.start)
     orders = [booking.open_asset(), epoch.open_asset(programme)]
     round_trip = int(fleet.efficiency[0] * fleet.efficiency[1] * MILLION)
     for point in (*community.of_kind("pv"), *community.of_kind("battery")):

@@ -1,22 +1,25 @@
 """What a live feeder costs the process that keeps it: memory, computing time, and bytes in the database.
 
-Feeders are `rural1` under names of their own. They share the series, which are mapped from the cache and count as no feeder's. One
-of them lives through as many quarter-hours as verification looks back at, on a clock that is told, so that all it will ever
-remember is there. The database is SQLite in a folder that is removed.
+A feeder is `rural1` under a name of its own. It lives through as many quarter-hours as verification looks back at, on a clock that
+is told, so that all it will ever remember is there; the database is SQLite in a folder that is removed. Then a fresh process takes
+it over several times, from copies of that database: what each one adds to the process is a feeder's memory. All share the series,
+which are mapped from the cache and count as no feeder's.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import shutil
 import sqlite3
+import statistics
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from gridnet.app.bench.figures import Figure
@@ -28,18 +31,19 @@ from gridnet.app.service.feeders import make_sites
 from gridnet.app.service.keeper import Keeper
 from gridnet.app.service.settling import REMEMBERED, Settler
 from gridnet.app.service.telemetry import QUARTER_S
-from gridnet.case import load_case
 from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.seal import Seal
 from gridnet_policies.registry import make_policies
 
 SCENARIO = "rural1"
-FEEDERS = (1, 4, 16)
-"""That one process holds."""
+FEEDER = "feeder"
+TAKEN_OVER = 5
+"""By one process, after a first that brings along what all need."""
+KNOWN = 16
+"""Feeders that a process knows of and does not hold."""
 POLICIES = ("rl", "rule")
 DECISIONS = 20
 """Whose mean counts."""
-_YOUNG_QUARTERS = 4
 _LIMIT_S = 60.0
 _QUARTER = timedelta(seconds=QUARTER_S)
 _MB = 1e6
@@ -47,9 +51,12 @@ _SERVICE = "service_"
 
 
 def feeder_figures(say: Callable[[str], None], remembered: int = REMEMBERED) -> list[Figure]:
-    """Measures in a process of its own, for minutes. `remembered`: quarter-hours that one feeder lives through. Progress: `say`."""
-    say(f"feeders: {max(FEEDERS)} of {SCENARIO} in one process, one of them for {remembered} quarter-hours")
-    return apart(_measured, remembered)
+    """Measures in processes of its own, for minutes. `remembered`: quarter-hours that a feeder lives through. Progress: `say`."""
+    with tempfile.TemporaryDirectory() as folder:
+        say(f"feeders: one of {SCENARIO} for {remembered} quarter-hours")
+        figures, now = apart(_lived, Path(folder), remembered)
+        say(f"feeders: taken over {TAKEN_OVER} times")
+        return figures + apart(_held, Path(folder), now)
 
 
 @dataclass
@@ -67,42 +74,47 @@ class _Clock:
         return int(self.now.timestamp()) // QUARTER_S
 
 
-def _measured(remembered: int) -> list[Figure]:
-    with tempfile.TemporaryDirectory() as folder:
-        clock, place = _Clock(), Path(folder)
-        config = Config(
-            scenario=SCENARIO,
-            feeders=tuple(f"feeder-{number}={SCENARIO}" for number in range(1, max(FEEDERS) + 1)),
-            policy="rl",
-            decision_limit_s=_LIMIT_S,
-        )
-        stored_in = place / "service.db"
-        database = Database(f"sqlite:///{stored_in}")
-        try:
-            made = assemble(config, database, lambda name: Seal.make(place / "seal", f"bench.gridnet.example/{name}"), clock)
-            return list(_figures(made, database, stored_in, clock, remembered))
-        finally:
-            database.close()
+def _lived(place: Path, remembered: int) -> tuple[list[Figure], datetime]:
+    """A feeder's life, in `place`, and when it is then."""
+    clock, stored_in = _Clock(), place / "service.db"
+    database = Database(f"sqlite:///{stored_in}")
+    try:
+        made = assemble(_config(), database, lambda name: Seal.make(place / "seal", f"bench.gridnet.example/{name}"), clock)
+        figures = [*_decisions(made, clock), *_closings(made.keepers[1], stored_in, clock, remembered)]
+        return figures, clock.now
+    finally:
+        database.close()
 
 
-def _figures(made: Assembled, database: Database, stored_in: Path, clock: _Clock, remembered: int) -> Iterator[Figure]:
-    main, old, *young = made.keepers
-    _live(main, clock, _YOUNG_QUARTERS)  # compiles and imports what all of them need
-    before = private_bytes(database)
-    sites = make_sites(made.service.config, clock())
-    load_case(SCENARIO).rest()
-    held = (private_bytes(database) - before) / len(sites)
-    yield Figure("a feeder that is not held: memory of its own", max(held, 0.0) / _MB, "MB")
-    del sites
-    yield from _decisions(made, clock)
-    before, counted = private_bytes(database), 0
-    for count in FEEDERS:
-        for keeper in young[counted:count]:
-            _live(keeper, clock, _YOUNG_QUARTERS)
-        counted = min(count, len(young))
-        each = (private_bytes(database) - before) / counted
-        yield Figure(f"a feeder held for an hour, of {counted}: memory of its own", each / _MB, "MB")
-    yield from _grown(old, stored_in, clock, remembered)
+def _held(place: Path, now: datetime) -> list[Figure]:
+    """Memory of feeders that are taken over, each from its own copy of the database."""
+    clock, kept, seconds = _Clock(now), [], []
+    sizes = [private_bytes()]
+    for number in range(TAKEN_OVER + 1):
+        copy = place / f"copy-{number}.db"
+        shutil.copy(place / "service.db", copy)
+        database = Database(f"sqlite:///{copy}")
+        keeper = assemble(_config(), database, lambda name: Seal.at(place / "seal"), clock).keepers[1]
+        began = time.process_time()
+        keeper.tick()
+        seconds.append(time.process_time() - began)
+        database.close()
+        kept.append(keeper)
+        sizes.append(private_bytes())
+    added = [after - before for before, after in pairwise(sizes[1:])]
+    names = tuple(f"{FEEDER}-{number}={SCENARIO}" for number in range(KNOWN))
+    before = private_bytes()
+    sites = make_sites(replace(_config(), feeders=names), clock())
+    known = (private_bytes() - before) / len(sites)
+    return [
+        Figure("a feeder held, all there that verification looks back at: memory", statistics.median(added) / _MB, "MB", "<= 5"),
+        Figure("a feeder that is not held: memory", max(known, 0.0) / _MB, "MB"),
+        Figure("a feeder taken over: until all is there", statistics.median(seconds[1:]), "s CPU"),
+    ]
+
+
+def _config() -> Config:
+    return Config(scenario=SCENARIO, feeders=(f"{FEEDER}={SCENARIO}",), policy="rl", decision_limit_s=_LIMIT_S)
 
 
 def _decisions(made: Assembled, clock: _Clock) -> Iterator[Figure]:
@@ -117,7 +129,7 @@ def _decisions(made: Assembled, clock: _Clock) -> Iterator[Figure]:
         yield Figure(f"a decision by {name}", 1000.0 * (time.process_time() - began) / DECISIONS, "ms CPU")
 
 
-def _grown(keeper: Keeper, stored_in: Path, clock: _Clock, remembered: int) -> Iterator[Figure]:
+def _closings(keeper: Keeper, stored_in: Path, clock: _Clock, remembered: int) -> Iterator[Figure]:
     """One feeder over all that verification looks back at."""
     keeper.tick()
     settler, spent_s, stored = _settler(keeper), 0.0, _stored(stored_in)
@@ -127,21 +139,6 @@ def _grown(keeper: Keeper, stored_in: Path, clock: _Clock, remembered: int) -> I
         settler.close(clock.quarter - 1)
         spent_s += time.process_time() - began
     after = _stored(stored_in)
-    keeper.drop()
-    del settler
-    began = time.process_time()
-    keeper.tick()
-    recalled_s = time.process_time() - began
-    keeper.drop()
-    # What was freed before is used again: private memory would not tell.
-    tracemalloc.start()
-    keeper.tick()
-    gc.collect()
-    held = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    keeper.drop()
-    yield Figure("a feeder held, all there that verification looks back at: its objects", held / _MB, "MB", "<= 5")
-    yield Figure("a feeder taken over: until all that is there", recalled_s, "s CPU")
     yield Figure("a quarter-hour closed", 1000.0 * spent_s / remembered, "ms CPU")
     yield Figure("a quarter-hour in the service's tables", (after[0] - stored[0]) / remembered, "bytes")
     yield Figure("a quarter-hour in the ledger's tables", (after[1] - stored[1]) / remembered, "bytes")
@@ -151,12 +148,6 @@ def _grown(keeper: Keeper, stored_in: Path, clock: _Clock, remembered: int) -> I
 def _settler(keeper: Keeper) -> Settler:
     assert keeper.settler is not None, "a feeder that was decided has a settler"
     return keeper.settler
-
-
-def _live(keeper: Keeper, clock: _Clock, quarters: int) -> None:
-    for _ in range(quarters):
-        keeper.tick()
-        clock.now += _QUARTER
 
 
 def _stored(stored_in: Path) -> tuple[int, int, int]:
@@ -169,9 +160,8 @@ def _stored(stored_in: Path) -> tuple[int, int, int]:
     return service, sum(sizes.values()) - service, entries
 
 
-def private_bytes(database: Database) -> int:
-    """Memory that this process alone has, but for what its database connections and its allocator could give back."""
-    database.engine.dispose()
+def private_bytes() -> int:
+    """Memory that this process alone has, but for what its allocator could give back."""
     gc.collect()
     # Of glibc: freed memory that it keeps for later is nobody's.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
+from sqlalchemy import func, select
+
 from gridnet.app.community import Community, founding, make_community, registration
 from gridnet.app.pipeline import Commits
 from gridnet.app.service.live import LiveFeeder
@@ -16,6 +18,8 @@ from gridnet_contracts.ledger.database import Database
 from gridnet_contracts.ledger.entry import Order
 from gridnet_contracts.ledger.ledger import Ledger, Receipt
 from gridnet_contracts.ledger.privacy import Privacy
+from gridnet_contracts.ledger.rows import Device
+from gridnet_contracts.ledger.schema import table_of
 from gridnet_contracts.ledger.seal import Seal
 from gridnet_contracts.ledger.sequencer import Sequencer
 from gridnet_contracts.rewards.programme import load_programme
@@ -41,8 +45,18 @@ class Books:
         """A feeder's books in a ledger that was founded, its devices registered at a time (now). Raises `LedgerError`."""
         privacy = Privacy(ledger.database)
         community = make_community(live.case, privacy)
-        entering.commit(registration(community, privacy, load_programme("community")), time)
+        since = _commissioned(ledger.database, community)
+        entering.commit(registration(community, privacy, load_programme("community"), since), time)
         return cls(ledger, community, entering)
+
+
+def _commissioned(database: Database, community: Community) -> str | None:
+    """Since when the community's devices are registered; None where they are not. The series are laid over another year now and
+    then, and what was registered stays as it was."""
+    table = table_of(Device)
+    own = table.c.device.in_([community.device(point) for point in community.points])
+    with database.read() as connection:
+        return connection.execute(select(func.min(table.c.commissioned)).where(own)).scalar()
 
 
 class Shelf:

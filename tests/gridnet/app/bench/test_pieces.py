@@ -27,11 +27,12 @@ def _timeless(played: Played) -> tuple[object, ...]:
 def test_a_week_is_the_same_alone_and_in_any_order(tiny: Case) -> None:
     pieces = pieces_of(Plan(("rule", "mpc", "rl", "lp"), (4, 0), 2, 0))
     together, backwards = (Stage(tiny, 2, QUARTER_HOURS) for _ in range(2))
-    forth = {piece: _timeless(play_piece(together, piece)) for piece in pieces}
+    # `mpc` is as slow as all others together: its week 4 is played first of all, and after its week 0.
+    few = [piece for piece in pieces if piece != Piece("mpc", 0, 0)]
+    forth = {piece: _timeless(play_piece(together, piece)) for piece in few}
     back = {piece: _timeless(play_piece(backwards, piece)) for piece in reversed(pieces)}
-    assert forth == back
-    # What `mpc` could take from a stage it takes in one order or the other too; by itself it is as slow as all others together.
-    for piece in pieces:
+    assert all(back[piece] == forth[piece] for piece in few)
+    for piece in few:
         if piece.policy != "mpc":
             assert _timeless(play_piece(Stage(tiny, 2, QUARTER_HOURS), piece)) == forth[piece], piece
     assert forth[Piece("rl", 0, 4)] != forth[Piece("rl", 1, 4)] != forth[Piece("rl", 1, 0)]

@@ -225,6 +225,17 @@ def test_a_stall_and_a_restart_in_it_give_the_ledger_of_the_stall_alone(going_on
     assert held[0] == held[1]
 
 
+def test_when_the_series_end_the_feeder_goes_on_with_another_year(going_on: Callable[[str], Plant]) -> None:
+    plant = going_on("another year")
+    plant.run(2)
+    before = len(plant.entries())
+    plant.clock.forward(minutes=53 * 7 * 24 * 60)
+    plant.run(4)
+    assert plant.settled() == int(plant.clock.now.timestamp()) // QUARTER_S - 2
+    assert len(plant.entries()) > before
+    assert plant.is_sound()
+
+
 def test_what_a_real_device_reports_is_what_the_feeder_sees_and_the_ledger_counts(going_on: Callable[[str], Plant]) -> None:
     plant = going_on("real")
     _run(plant, 5)
