@@ -10,8 +10,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# One more than the machine has cores: some tests wait for what others started.
-WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+# For two cores: one more, since some tests wait for what others started.
+WORKERS ?= 3
 
 export MPLBACKEND = Agg
 
