@@ -1,6 +1,6 @@
 # make run     set up and run the main job on the embedded default
 # make test    set up and run every check and test
-# make conformance   run the tests that take minutes
+# make conformance   run the tests that take longer
 # make docs    set up and build the documentation in build/docs, warnings as errors
 # make clean   remove everything the other targets made
 #
@@ -10,8 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# For two cores: one more, since some tests wait for what others started.
-WORKERS ?= 3
+WORKERS ?= 2
 
 export MPLBACKEND = Agg
 
@@ -36,7 +35,7 @@ conformance: $(VENV)/.ready-to-test
 	@test -x .mythril/bin/myth || { $(PYTHON) -m venv --clear .mythril && \
 	  .mythril/bin/python -m pip --quiet --disable-pip-version-check install --no-deps -r tests/contracts/onchain/mythril.txt; } || \
 	  { rm -rf .mythril; echo "Mythril could not be installed: its analysis of the contract is skipped" >&2; }
-	$(BIN)/python -m pytest -m conformance
+	$(BIN)/python -m pytest -m "conformance or long"
 
 docs: $(VENV)/.ready-for-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs

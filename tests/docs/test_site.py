@@ -51,11 +51,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.long
 def test_the_site_builds_without_a_warning_and_has_every_page(site: Path) -> None:
     pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
     assert {page for page in pages if not (site / page).is_file()} == set()
 
 
+@pytest.mark.long
 def test_a_browser_that_shows_the_site_asks_no_other_host(site: Path) -> None:
     found = {}
     for path in site.rglob("*"):
@@ -66,6 +68,7 @@ def test_a_browser_that_shows_the_site_asks_no_other_host(site: Path) -> None:
     assert found == {}
 
 
+@pytest.mark.long
 def test_formulas_are_set_without_a_script(site: Path) -> None:
     page = (site / "formulation.html").read_text(encoding="utf-8")
     source = (ROOT / "docs" / "formulation.md").read_text(encoding="utf-8")
@@ -77,6 +80,7 @@ def test_formulas_are_set_without_a_script(site: Path) -> None:
     assert "$" not in html.unescape(re.sub(r"<(script|style|pre|code)\b.*?</\1>|<[^>]+>", "", page, flags=re.DOTALL))
 
 
+@pytest.mark.long
 def test_docstrings_reach_the_reference(site: Path) -> None:
     page = (site / "api.html").read_text(encoding="utf-8")
     for name in ("gridnet.simulate.step", "gridnet_envs.dispatch_env.DispatchEnv", "gridnet_contracts.ledger.ledger.Ledger.commit"):

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from gridnet.app.bench.figures import Figure
 from gridnet.app.bench.served import apart
+from gridnet.app.pipeline import RELEASE_AFTER
 from gridnet.app.service.assembled import Assembled, assemble
 from gridnet.app.service.config import Config
 from gridnet.app.service.decisions import Decider
@@ -131,18 +132,23 @@ def _decisions(made: Assembled, clock: _Clock) -> Iterator[Figure]:
 
 def _closings(keeper: Keeper, stored_in: Path, clock: _Clock, remembered: int) -> Iterator[Figure]:
     """One feeder over all that verification looks back at."""
-    keeper.tick()
-    settler, spent_s, stored = _settler(keeper), 0.0, _stored(stored_in)
-    for _ in range(remembered):
+    for _ in range(2):  # the ledger is founded when the first quarter-hour is closed
+        keeper.tick()
         clock.now += _QUARTER
-        began = time.process_time()
+    keeper.tick()
+    settler, began, stored = _settler(keeper), 0.0, (0, 0, 0)
+    # Not counted: what comes before the first certificates are released, which is half of the work.
+    first = min(RELEASE_AFTER, remembered // 2)
+    for number in range(remembered):
+        if number == first:
+            began, stored = time.process_time(), _stored(stored_in)
+        clock.now += _QUARTER
         settler.close(clock.quarter - 1)
-        spent_s += time.process_time() - began
-    after = _stored(stored_in)
-    yield Figure("a quarter-hour closed", 1000.0 * spent_s / remembered, "ms CPU")
-    yield Figure("a quarter-hour in the service's tables", (after[0] - stored[0]) / remembered, "bytes")
-    yield Figure("a quarter-hour in the ledger's tables", (after[1] - stored[1]) / remembered, "bytes")
-    yield Figure("a quarter-hour in the log", (after[2] - stored[2]) / remembered, "entries")
+    spent_s, after, counted = time.process_time() - began, _stored(stored_in), remembered - first
+    yield Figure("a quarter-hour closed", 1000.0 * spent_s / counted, "ms CPU")
+    yield Figure("a quarter-hour in the service's tables", (after[0] - stored[0]) / counted, "bytes")
+    yield Figure("a quarter-hour in the ledger's tables", (after[1] - stored[1]) / counted, "bytes")
+    yield Figure("a quarter-hour in the log", (after[2] - stored[2]) / counted, "entries")
 
 
 def _settler(keeper: Keeper) -> Settler:

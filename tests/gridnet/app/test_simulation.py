@@ -90,6 +90,7 @@ def _run_quietly(arguments: list[str]) -> None:
         main(arguments)
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_goes_on_without_counting_twice(row: Path, tmp_path: Path) -> None:
     """With probes under way, one of which a battery fails."""
 
@@ -167,6 +168,7 @@ def test_a_meter_that_cheats_is_doubted_and_its_certificates_stay_held(
     assert "claimed" in {certificate.status for certificate in certificates}, "the honest days were released"
 
 
+@pytest.mark.long
 def test_several_policies_settle_into_ledgers_of_their_own_as_they_would_alone(whole: Path, tmp_path: Path) -> None:
     places = ["--db", f"sqlite:///{tmp_path}/{{policy}}/ledger.db", "--seal", f"{tmp_path}/{{policy}}/seal"]
     for policy in ("rule", "no_battery"):

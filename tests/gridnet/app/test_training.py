@@ -151,6 +151,7 @@ def test_a_sweep_makes_a_run_for_each_combination_and_seed(tmp_path: Path) -> No
     assert by_algo["td3"].n_steps == STARTING_POINTS["td3"]["n_steps"] != by_algo["ppo"].n_steps
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("small")
 def test_several_seeds_train_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "tiny", "--steps", "1", "--seeds", "2", "--out", str(tmp_path / "runs")]) == 0

@@ -65,6 +65,7 @@ def _kill_again_and_again(templates: Templates, folder: Path, kills: int) -> Non
     assert unacknowledged > 0, "no kill came between a commit and its receipt"
 
 
+@pytest.mark.long
 def test_kills_lose_nothing_that_was_acknowledged(templates: Templates, tmp_path: Path) -> None:
     _kill_again_and_again(templates, tmp_path, KILLS)
 

@@ -27,6 +27,7 @@ def cigre() -> Case:
     return load_case("cigre_lv")
 
 
+@pytest.mark.long
 def test_a_variant_depends_on_its_number_and_seed_alone(cigre: Case) -> None:
     one, again, other, reseeded = (make_variant(cigre, *drawn) for drawn in ((3, 0), (3, 0), (4, 0), (3, 1)))
     for field in ("load_p_kw", "load_q_kvar", "pv_p_kw"):
@@ -91,6 +92,7 @@ def test_longer_lines_are_those_of_pandapower(scenario: str) -> None:
     compile_power_flow(got)
 
 
+@pytest.mark.long
 def test_a_feeder_is_played_the_same_on_every_engine(cigre: Case) -> None:
     stock = Stock({"cigre_lv": cigre}, Plan(("rule",), (WEEK,), 1, 0))
     here = [play_feeder(stock, Feeder("cigre_lv", number)) for number in range(3)]

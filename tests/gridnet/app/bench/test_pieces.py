@@ -24,6 +24,7 @@ def _timeless(played: Played) -> tuple[object, ...]:
     return played.account, played.bound_eur, arrays
 
 
+@pytest.mark.long
 def test_a_week_is_the_same_alone_and_in_any_order(tiny: Case) -> None:
     pieces = pieces_of(Plan(("rule", "mpc", "rl", "lp"), (4, 0), 2, 0))
     together, backwards = (Stage(tiny, 2, QUARTER_HOURS) for _ in range(2))

@@ -45,7 +45,7 @@ def _on_ray(tasks: list[Task], look: Callable[[], None]) -> None:
     run_tasks(tasks, look, Cluster(workers=2))
 
 
-@pytest.mark.parametrize("engine", [_local, _on_ray], ids=["local", "ray"])
+@pytest.mark.parametrize("engine", [_local, pytest.param(_on_ray, marks=pytest.mark.long)], ids=["local", "ray"])
 def test_the_weights_do_not_depend_on_the_engine(
     engine: Callable[..., None], alone: list[list[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
