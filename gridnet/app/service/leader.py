@@ -8,6 +8,7 @@ they are shared out. On SQLite one file beside the database is the lock of all f
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -32,6 +33,7 @@ _FRESH_S = 0.5
 # PostgreSQL before 14 knows no such setting, and goes without.
 _LEASE = text(f"SELECT set_config(name, '{LEASE_S * 1000}', false) FROM pg_settings WHERE name = 'idle_session_timeout'")
 _ANNOUNCE = text("SELECT pg_advisory_lock(:class, :number)")
+_GIVE_ALL = text("SELECT pg_advisory_unlock_all()")
 _COUNT = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = :class AND objsubid = 2"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -85,7 +87,7 @@ class Leadership:
         """Lets another have one feeder, or all."""
         with self._turn:
             if feeder is None:
-                self._let_go()
+                self._freed_all()
             elif self._connection is not None and feeder in self._mine:
                 self._freed(self._connection, feeder)
 
@@ -96,6 +98,13 @@ class Leadership:
         except DBAPIError:
             self._let_go()
         return True
+
+    def _freed_all(self) -> None:
+        if self._connection is not None:
+            # The server would see by itself that the connection is gone, a moment later.
+            with contextlib.suppress(DBAPIError):
+                self._connection.execute(_GIVE_ALL)
+        self._let_go()
 
     def _looked_after(self) -> Connection:
         """The connection, which lives, and how many processes there are as of just now. Raises `DBAPIError`."""
