@@ -85,8 +85,7 @@ class Settler:
     @property
     def pipeline(self) -> Pipeline:
         """What judges and settles."""
-        if self._pipeline is None:
-            self._pipeline = self._made()
+        assert self._pipeline is not None, "what verification remembers comes first"
         return self._pipeline
 
     def state(self) -> WorldState:
@@ -97,6 +96,9 @@ class Settler:
     def recall(self, goes_on: Callable[[], bool] = lambda: True) -> bool:
         """Brings back what verification remembers, as long as `goes_on` says so; a later call takes it up. Whether it is all there.
         Raises `LedgerError`, `Unavailable`."""
+        if self._pipeline is None:
+            # At once, though nothing is to be entered for half an hour: auditors may ask for the ledger.
+            self._pipeline = self._made()
         while self._recalled < self.settled:
             if not goes_on():
                 return False

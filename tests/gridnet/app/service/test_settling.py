@@ -225,6 +225,13 @@ def test_a_stall_and_a_restart_in_it_give_the_ledger_of_the_stall_alone(going_on
     assert held[0] == held[1]
 
 
+def test_the_ledger_is_there_when_the_first_quarter_hour_is_decided(year: Path, tmp_path: Path) -> None:
+    plant = Plant(tmp_path, case_at(year))
+    plant.run(1)
+    assert "found" in {key for key, _ in plant.entries()}
+    assert plant.is_sound()
+
+
 def test_when_the_series_end_the_feeder_goes_on_with_another_year(going_on: Callable[[str], Plant]) -> None:
     plant = going_on("another year")
     plant.run(2)
