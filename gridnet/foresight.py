@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gridnet.case import Case
 from gridnet.clock import STEPS_PER_WEEK, split_of
 from gridnet.kernels import kernel
-from gridnet.tariff import Prices, StoredValue, make_prices, mean_price_value
+from gridnet.tariff import Prices, StoredValue, mean_price_value
 
 Floats = NDArray[np.float64]
 
@@ -83,7 +83,7 @@ def _levels(case: Case) -> Floats:
 
 def _cost_to_go(case: Case, first: int, last: int, levels: Floats) -> Floats:
     """(steps + 1, GRID) of the steps `[first, last)`; at the end stored energy is worth what the last week's mean prices say."""
-    prices, fleet, series = make_prices(case.scenario, case.series), case.fleet, case.series
+    prices, fleet, series = case.prices, case.fleet, case.series
     surplus_kw = series.load_p_kw.sum(axis=1) + series.pv_p_kw.sum(axis=1)
     e_kwh = float(fleet.e_kwh.sum())
     rated_kw = case.feeder.trafo_kva.sum() * case.scenario.limits.trafo_percent / 100.0

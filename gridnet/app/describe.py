@@ -6,13 +6,12 @@ import numpy as np
 
 from gridnet.case import Case
 from gridnet.series.households import coincidence_factor
-from gridnet.tariff import make_prices
 
 
 def describe(case: Case) -> str:
     """What the scenario holds: network, devices, series, prices, provenance."""
     feeder, series = case.feeder, case.series
-    prices = make_prices(case.scenario, series)
+    prices = case.prices
     homes = [k for k, profile in enumerate(feeder.load.profile) if profile is not None and profile.startswith("H0")]
     rows = [
         ["buses", f"{len(feeder.bus_name)}"],

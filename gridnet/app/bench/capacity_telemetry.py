@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gridnet.app.bench.figures import Figure
-from gridnet.app.bench.served import Start, apart, cpu_s, served
+from gridnet.app.bench.served import Start, apart, cpu_s, machine_s, served
 from gridnet.app.bench.service_load import Ask, Load, Paced, paced
 from gridnet.app.service import plates
 from gridnet.app.service.authority import CA, Authority
@@ -41,7 +40,6 @@ PER_S = 1500.0
 CAPACITY_W = 5000
 _AGGREGATOR = "aggregator"
 _QUARTER = timedelta(minutes=15)
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def telemetry_figures(folder: Path, url: str, seconds: float, say: Callable[[str], None]) -> list[Figure]:
@@ -57,9 +55,9 @@ def telemetry_figures(folder: Path, url: str, seconds: float, say: Callable[[str
         plan = Paced(PER_S / BATCH, seconds, tuple(_reports(keys, reports)))
         load = Load(PORT, str(Authority(start.folder / "tls").path(CA)), str(issued.certificate), str(issued.key), CONNECTIONS)
         say(f"reporting {PER_S:g} readings a second for {seconds:g} s")
-        before_s, machine_s = cpu_s(pid), _machine_s()
+        before_s, all_before_s = cpu_s(pid), machine_s()
         took_ms, errors = apart(paced, load, plan)
-        spent_s, all_s = cpu_s(pid) - before_s, _machine_s() - machine_s
+        spent_s, all_s = cpu_s(pid) - before_s, machine_s() - all_before_s
     kept, stored_bytes = _stored(url)
     ordered = sorted(took_ms)
     # A backlog shows in the last answers: they come later than they were due.
@@ -132,9 +130,3 @@ def _stored(url: str) -> tuple[int, float]:
         taken = connection.exec_driver_sql(sizes).scalar_one()
     database.close()
     return int(kept), float(taken)
-
-
-def _machine_s() -> float:
-    """CPU time that all processes of this machine have spent."""
-    user, nice, system = (int(each) for each in Path("/proc/stat").read_text().split()[1:4])
-    return (user + nice + system) / _TICKS

@@ -12,7 +12,7 @@ from gridnet.case import Case
 from gridnet.clock import STEPS_PER_WEEK
 from gridnet.foresight import worth_after
 from gridnet.limits import make_limits
-from gridnet.tariff import StoredValue, make_prices, running_cost_eur
+from gridnet.tariff import StoredValue, running_cost_eur
 from gridnet_policies.policy import Policy
 
 Floats = NDArray[np.float64]
@@ -84,7 +84,7 @@ def account(case: Case, run: WeekRun, worth: StoredValue | None = None) -> WeekA
     """The account of a run, by the definitions of `gridnet.tariff` and `gridnet.limits`; what the batteries gained is worth
     `worth`, or what the case says of the step after the run."""
     steps, fleet = len(run.slack_p_kw), case.fleet
-    prices, limits = make_prices(case.scenario, case.series), make_limits(case.scenario, case.feeder)
+    prices, limits = case.prices, make_limits(case.scenario, case.feeder)
     gained_kwh = float((run.soc[-1] - run.soc[0]) @ fleet.e_kwh)
     stored_eur = (worth or worth_after(case, run.start + steps)).cost_eur(gained_kwh)
     running_eur = running_cost_eur(prices, fleet.dt_h, run.start, run.slack_p_kw, run.done[:, 0, : fleet.batteries])

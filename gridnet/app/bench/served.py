@@ -95,3 +95,9 @@ def cpu_s(pid: int) -> float:
     """User and system time of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def machine_s() -> float:
+    """CPU time that all processes of this machine have spent."""
+    user, nice, system = (int(each) for each in Path("/proc/stat").read_text().split()[1:4])
+    return (user + nice + system) / _TICKS

@@ -22,7 +22,6 @@ MOVED = "readings moved"
 KEYS = "meter keys"
 PLATES = "meter plates"
 SEED = "meter seed"
-ANCHOR = "series anchor"
 
 
 def of(feeder: str, key: str) -> str:

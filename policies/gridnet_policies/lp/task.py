@@ -13,7 +13,7 @@ from gridnet.errors import InputError
 from gridnet.foresight import worth_after
 from gridnet.limits import NetworkLimits, make_limits
 from gridnet.simulate import Params
-from gridnet.tariff import Prices, StoredValue, make_prices, running_cost_eur
+from gridnet.tariff import Prices, StoredValue, running_cost_eur
 
 Floats = NDArray[np.float64]
 
@@ -116,7 +116,7 @@ def make_task(case: Case, start: int, steps: int) -> Task:
             f"a plan over steps [{start}, {start + steps}) leaves the series of scenario {case.scenario.name}, "
             f"which has steps [0, {case.clock.steps}); choose at least one step inside it"
         )
-    prices = make_prices(case.scenario, case.series)
+    prices = case.prices
     return Task(
         case=case,
         params=case.params,

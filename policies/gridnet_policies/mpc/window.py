@@ -9,7 +9,7 @@ from gridnet.case import Case
 from gridnet.forecast.forecaster import make_forecaster
 from gridnet.forecast.published import known_prices
 from gridnet.series.days import steps_per_day
-from gridnet.tariff import make_prices, mean_price_value
+from gridnet.tariff import mean_price_value
 from gridnet_policies.lp.task import Task
 
 Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ class Windows:
 
     def __init__(self, case: Case, horizon: int, perfect: bool) -> None:
         self.case, self.horizon, self.perfect = case, horizon, perfect
-        self._prices = make_prices(case.scenario, case.series)
+        self._prices = case.prices
         self._known = known_prices(case.series.price_eur_per_mwh, case.clock, 1).steps_known
         self._forecaster = make_forecaster(case)
 
